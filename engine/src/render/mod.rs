@@ -1,0 +1,4 @@
+//! Batches to the bytes of an answer.
+
+pub(crate) mod body;
+pub(crate) mod json;

@@ -1,0 +1,65 @@
+//! Why somebody is not let in.
+
+use crate::control;
+use crate::error::ApiError;
+
+/// Credentials that do not hold, or could not be checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// There are no credentials.
+    #[error("no credentials: send `Authorization: Bearer <token>` or `X-API-Key: avk_…`")]
+    Missing,
+    /// They are not ours, have expired, or were ended. One text for all, so that nobody learns which.
+    #[error("these credentials are not valid, or not any more")]
+    Invalid,
+    /// Wrong address, password or code. One text for all.
+    #[error("wrong e-mail address, password or code")]
+    Wrong,
+    /// What could hand over the account wants a person's token.
+    #[error("an API key is not enough for this; log in")]
+    WantsToken,
+    /// The key lacks a scope.
+    #[error("this key lacks the scope `{0}`")]
+    WantsScope(&'static str),
+    /// Too many passwords wait to be hashed.
+    #[error("too many people are logging in; try again in a moment")]
+    Busy,
+    /// The control database refused.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    /// The operating system has no randomness to give.
+    #[error("no randomness from the operating system")]
+    Random(#[from] rand::rngs::SysError),
+    /// Argon2 refused its parameters or a stored hash.
+    #[error("password hash: {0}")]
+    Hash(argon2::password_hash::Error),
+    /// A token could not be signed.
+    #[error("sign a token")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    /// A task of ours ended early: the server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing | AuthError::Invalid | AuthError::Wrong => Self::unauthorized(error.to_string()),
+            AuthError::WantsToken | AuthError::WantsScope(_) => Self::forbidden(error.to_string()),
+            AuthError::Busy | AuthError::Stopping => Self::overloaded(error.to_string()),
+            AuthError::Control(error) => error.into(),
+            AuthError::Random(_) | AuthError::Hash(_) | AuthError::Sign(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<control::Error> for ApiError {
+    fn from(error: control::Error) -> Self {
+        match error.kind() {
+            control::ErrorKind::Conflict | control::ErrorKind::Limit => Self::conflict(error.to_string()),
+            control::ErrorKind::Busy => Self::overloaded("the server is busy; try again in a moment").because(&error),
+            control::ErrorKind::Internal => Self::internal(error),
+        }
+    }
+}

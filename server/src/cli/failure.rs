@@ -1,0 +1,131 @@
+//! Why a command failed: the message for the person, the code for the script.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use super::Terminal;
+use crate::{auth, config, control};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The command line itself, or a question for help or the version.
+    #[error("{0}")]
+    Usage(clap::Error),
+    /// An argument that parses but cannot be.
+    #[error("{0}")]
+    Argument(&'static str),
+    /// The configuration.
+    #[error("configuration: {0}")]
+    Config(#[from] config::Error),
+    /// The control database.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+    /// Accounts and keys.
+    #[error(transparent)]
+    Auth(#[from] auth::AuthError),
+    /// Signing secrets.
+    #[error(transparent)]
+    Secrets(#[from] auth::OpenError),
+    /// The points.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The data directory cannot be used.
+    #[error("data directory {}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The server stopped on an error.
+    #[error("the server stopped")]
+    Serve(#[source] Box<dyn Error + Send + Sync>),
+    /// No such user or key.
+    #[error("no such {what}: {name}")]
+    Unknown {
+        /// `user` or `key`.
+        what: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// `verify` found damage.
+    #[error("{pieces} damaged; `avycenna repair` says what would be lost")]
+    Damaged {
+        /// Pieces of damage.
+        pieces: usize,
+    },
+    /// `repair` left damage.
+    #[error("{pieces} still damaged")]
+    StillDamaged {
+        /// Pieces of damage.
+        pieces: usize,
+    },
+    /// No runtime.
+    #[error("start the runtime")]
+    Runtime(#[source] std::io::Error),
+    /// The terminal or pipe cannot be read.
+    #[error("read standard input")]
+    Input(#[source] std::io::Error),
+    /// The terminal or pipe cannot be written.
+    #[error("write standard output")]
+    Output(#[source] std::io::Error),
+    /// The log cannot be set up.
+    #[error("set up the log: {0}")]
+    Log(String),
+}
+
+impl Failure {
+    /// What the process ends with.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(error) if !error.use_stderr() => 0,
+            Self::Usage(_) | Self::Argument(_) | Self::Config(_) => 2,
+            Self::Storage(error) if error.kind() == storage::ErrorKind::Fenced => 3,
+            Self::Serve(error) if is_fenced(&**error) => 3,
+            Self::Damaged { .. } | Self::StillDamaged { .. } => 4,
+            Self::Unknown { .. } => 5,
+            _ => 1,
+        }
+    }
+
+    /// Writes the message with its causes.
+    pub(super) fn tell(&self, terminal: &mut Terminal<'_>) -> std::io::Result<()> {
+        match self {
+            Self::Usage(error) if !error.use_stderr() => write!(terminal.out, "{error}"),
+            Self::Usage(error) => write!(terminal.err, "{error}"),
+            _ => {
+                write!(terminal.err, "avycenna: {self}")?;
+                let mut shown = self.to_string();
+                let mut cause = self.source();
+                while let Some(error) = cause {
+                    let text = error.to_string();
+                    // Some libraries repeat their cause in their own message.
+                    if !shown.contains(&text) {
+                        write!(terminal.err, ": {text}")?;
+                    }
+                    shown = text;
+                    cause = error.source();
+                }
+                writeln!(terminal.err)
+            }
+        }
+    }
+}
+
+/// Whether another process has the data directory, however deep the error says so.
+fn is_fenced(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let storage = match error.downcast_ref::<engine::Error>() {
+            Some(engine::Error::Storage(error)) => Some(error),
+            _ => error.downcast_ref::<storage::Error>(),
+        };
+        if let Some(storage) = storage {
+            return storage.kind() == storage::ErrorKind::Fenced;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,142 @@
+//! `avycenna compact | verify | repair`: on a data directory that no server uses.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use clap::Args;
+use storage::disk::real::RealDisk;
+use storage::verify::{self, Finding, Report};
+use storage::{Place, Storage, SystemClock};
+
+use super::{ConfigOptions, Failure, Terminal};
+use crate::config::Config;
+
+/// Longest answer to a question, bytes.
+const ANSWER_BYTES_MAX: u64 = 64;
+
+/// Finishes everything that the storage would do in time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  avycenna compact --data-dir /var/lib/avycenna
+
+The server must be stopped (exit code 3 if it is not). Afterwards the Parquet files hold every point once, sorted, and
+nothing that was deleted; other tools may read the folder as it is.")]
+pub(super) struct Compact {
+    #[command(flatten)]
+    options: ConfigOptions,
+}
+
+/// Reads every stored byte and reports damage.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  avycenna verify --data-dir /var/lib/avycenna
+
+The server must be stopped (exit code 3 if it is not). Prints what was read, then one line for each damaged piece: file,
+byte offset, what is wrong. Exit code 4 if anything is damaged. Changes nothing.")]
+pub(super) struct Verify {
+    #[command(flatten)]
+    options: ConfigOptions,
+}
+
+/// Drops damaged parts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  avycenna repair --data-dir /var/lib/avycenna
+  avycenna repair --data-dir /var/lib/avycenna --yes
+
+The server must be stopped (exit code 3 if it is not). Make a copy of the data directory first: what is dropped is gone.
+For each damaged piece it says what would be lost and asks; anything but `y` or `yes` keeps the piece. Exit code 4 if
+damage is left.")]
+pub(super) struct Repair {
+    /// Answers every question with yes.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    options: ConfigOptions,
+}
+
+impl Compact {
+    pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let config = self.options.load(&[])?;
+        let budgets = storage::StorageConfig { background: false, ..config.storage.budgets() };
+        let storage = Storage::open(place(&config)?, budgets, Box::new(|_| {}))?;
+        let compacted = storage.compact();
+        storage.close();
+        compacted?;
+        terminal.say("compacted: level 0 is empty, deletions are applied")
+    }
+}
+
+impl Verify {
+    pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let config = self.options.load(&[])?;
+        let report = verify::verify(&place(&config)?)?;
+        terminal.say(&summary(&report))?;
+        for finding in &report.findings {
+            terminal.say(&line(finding))?;
+        }
+        match report.findings.len() {
+            0 => terminal.say("no damage"),
+            pieces => Err(Failure::Damaged { pieces }),
+        }
+    }
+}
+
+impl Repair {
+    pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let config = self.options.load(&[])?;
+        let place = place(&config)?;
+        let mut failure = None;
+        let mut agree = |finding: &Finding| match self.agree(finding, terminal) {
+            Ok(is_agreed) => is_agreed,
+            Err(error) => {
+                failure.get_or_insert(error);
+                false
+            }
+        };
+        let report = verify::repair(&place, &mut agree)?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let lost: u64 = report.findings.iter().map(|finding| finding.points_lost_max).sum();
+        let left = verify::verify(&place)?.findings.len();
+        terminal.say(&format!("dropped {} pieces, at most {lost} points; {left} are left", report.findings.len()))?;
+        if left == 0 { Ok(()) } else { Err(Failure::StillDamaged { pieces: left }) }
+    }
+
+    /// Says what would be lost, and asks.
+    fn agree(&self, finding: &Finding, terminal: &mut Terminal<'_>) -> Result<bool, Failure> {
+        terminal.note(&line(finding))?;
+        if self.yes {
+            return Ok(true);
+        }
+        write!(terminal.err, "drop it? [y/N] ").and_then(|()| terminal.err.flush()).map_err(Failure::Output)?;
+        let mut answer = String::new();
+        let mut input = (&mut *terminal.input).take(ANSWER_BYTES_MAX);
+        std::io::BufRead::read_line(&mut input, &mut answer).map_err(Failure::Input)?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// The data directory of the configuration, which must be there.
+fn place(config: &Config) -> Result<Place, Failure> {
+    let path = &config.storage.data_dir;
+    let at = |source| Failure::DataDir { path: path.clone(), source };
+    // Opening would make it; a mistyped name must not look like an empty, sound directory.
+    std::fs::read_dir(path).map_err(at)?;
+    let disk = RealDisk::open(path).map_err(at)?;
+    Ok(Place { disk: Arc::new(disk), objects: None, clock: Arc::new(SystemClock::default()) })
+}
+
+fn summary(report: &Report) -> String {
+    let Report { manifest_version, files, rows, bytes, .. } = report;
+    format!("manifest version {manifest_version}: {files} files, {rows} points, {bytes} bytes")
+}
+
+fn line(finding: &Finding) -> String {
+    let Finding { path, offset, what, points_lost_max } = finding;
+    format!("{path}, byte {offset}: {what} (dropping it loses at most {points_lost_max} points)")
+}

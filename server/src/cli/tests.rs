@@ -1,0 +1,146 @@
+//! Command lines in process, on a temporary data directory.
+
+use super::*;
+
+struct Outcome {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Runs a command on this data directory with `input` piped in.
+    fn run(&self, arguments: &[&str], input: &str) -> Outcome {
+        let data_dir = self.0.path().to_str().unwrap();
+        run(&[&["avycenna"], arguments, &["--data-dir", data_dir]].concat(), input)
+    }
+
+    fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let outcome = self.run(arguments, input);
+        assert_eq!(outcome.code, 0, "{arguments:?}: {}", outcome.err);
+        outcome.out
+    }
+}
+
+fn run(arguments: &[&str], input: &str) -> Outcome {
+    let (mut out, mut err, mut input) = (Vec::new(), Vec::new(), input.as_bytes());
+    let terminal = Terminal { out: &mut out, err: &mut err, input: &mut input, is_interactive: false };
+    let code = run_to_code(arguments.iter().map(OsString::from), terminal);
+    Outcome { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    use clap::CommandFactory;
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let top = run(&["avycenna", "--help"], "");
+    assert_eq!(top.code, 0);
+    for command in ["serve", "compact", "verify", "repair", "user", "key"] {
+        assert!(top.out.contains(command), "{command} in {}", top.out);
+        let outcome = run(&["avycenna", command, "--help"], "");
+        assert_eq!(outcome.code, 0);
+        assert!(outcome.out.contains("Examples:"), "{command}: {}", outcome.out);
+    }
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_have_code_two() {
+    for arguments in [
+        &["avycenna"][..],
+        &["avycenna", "fly"],
+        &["avycenna", "serve", "--listen", "here"],
+        &["avycenna", "serve", "--print-config", "--set", "limits.nope=1"],
+        &["avycenna", "serve", "--print-config", "--set", "nonsense"],
+        &["avycenna", "serve", "--print-config", "--config", "/nowhere/avycenna.toml"],
+        &["avycenna", "user", "create", "--email", "nobody", "--name", "x"],
+    ] {
+        let outcome = run(arguments, "");
+        assert_eq!(outcome.code, 2, "{arguments:?}: {}", outcome.err);
+        assert!(!outcome.err.is_empty());
+    }
+    let outcome = run(&["avycenna", "serve", "--print-config", "--set", "limits.nope=1"], "");
+    assert!(outcome.err.contains("limits.nope") && outcome.err.contains("--set"), "{}", outcome.err);
+}
+
+#[test]
+fn the_effective_configuration_is_printed_with_its_sources() {
+    let place = Place::new();
+    let out = place.ok(&["serve", "--print-config", "--listen", "127.0.0.1:0", "--set", "limits.enabled=false"], "");
+    assert!(out.contains("address = \"127.0.0.1:0\"  # flag --listen"), "{out}");
+    assert!(out.contains("enabled = false  # flag --set"), "{out}");
+    assert!(out.contains("# flag --data-dir"), "{out}");
+}
+
+#[test]
+fn an_operator_prepares_people_and_keys() {
+    let place = Place::new();
+    let create = ["user", "create", "--email", "Ada@Example.org ", "--name", "Ada"];
+    let id = place.ok(&create, "");
+    let id = id.trim();
+    assert!(id.starts_with("usr_") && id.len() == 12, "{id}");
+    let again = place.run(&create, "");
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("taken already"), "{}", again.err);
+    let doctor = ["user", "create", "--email", "doc@example.org", "--name", "Doc", "--role", "doctor"];
+    place.ok(&[&doctor[..], &["--password-stdin"]].concat(), "correct horse\n");
+    let list = place.ok(&["user", "list"], "");
+    assert!(list.contains(&format!("{id}\tpatient\tada@example.org\tAda\n")), "{list}");
+    assert!(list.contains("\tdoctor\tdoc@example.org\tDoc\n"), "{list}");
+
+    let key = place.ok(&["key", "create", "--user", "ada@example.org", "--name", "watch", "--scope", "write"], "");
+    assert!(key.starts_with("avk_") && key.trim().len() == 44, "{key}");
+    place.ok(&["key", "create", "--user", id, "--name", "all", "--expires", "90d"], "");
+    let keys = place.ok(&["key", "list", "--user", id], "");
+    assert_eq!(keys.lines().count(), 2, "{keys}");
+    let watch = keys.lines().find(|line| line.ends_with("\twatch")).unwrap();
+    assert!(watch.contains(&format!("\t{}\twrite\tnever\t", &key[..12])), "{watch}");
+    let (key_id, _) = watch.split_once('\t').unwrap();
+    place.ok(&["key", "revoke", key_id], "");
+    assert_eq!(place.run(&["key", "revoke", key_id], "").code, 5);
+    assert_eq!(place.ok(&["key", "list", "--user", id], "").lines().count(), 1);
+}
+
+#[test]
+fn a_password_is_read_from_standard_input_and_must_be_bearable() {
+    let place = Place::new();
+    place.ok(&["user", "create", "--email", "ada@example.org", "--name", "Ada"], "");
+    place.ok(&["user", "set-password", "ada@example.org"], "correct horse\n");
+    assert_eq!(place.run(&["user", "set-password", "nobody@example.org"], "correct horse\n").code, 5);
+    for bad in ["", "short\n", &"x".repeat(1025)] {
+        assert_eq!(place.run(&["user", "set-password", "ada@example.org"], bad).code, 2, "{} bytes", bad.len());
+    }
+    place.ok(&["user", "set-password", "ada@example.org"], &"x".repeat(1024));
+}
+
+#[test]
+fn a_data_directory_is_compacted_and_found_sound() {
+    let place = Place::new();
+    let out = place.ok(&["compact"], "");
+    assert!(out.starts_with("compacted"), "{out}");
+    let out = place.ok(&["verify"], "");
+    assert!(out.ends_with("no damage\n"), "{out}");
+    let out = place.ok(&["repair"], "");
+    assert!(out.starts_with("dropped 0 pieces"), "{out}");
+}
+
+#[test]
+fn a_data_directory_that_is_not_there_is_not_made() {
+    let place = Place::new();
+    let path = place.0.path().join("absent");
+    for command in ["compact", "verify", "repair"] {
+        let outcome = run(&["avycenna", command, "--data-dir", path.to_str().unwrap()], "");
+        assert_eq!(outcome.code, 1, "{}", outcome.err);
+        assert!(outcome.err.contains("absent"), "{}", outcome.err);
+    }
+    assert!(!path.exists());
+}

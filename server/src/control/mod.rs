@@ -1,0 +1,158 @@
+//! The control database: people, sessions, keys, codes. SQLite in the data directory, or PostgreSQL.
+//!
+//! ```text
+//! routes, cli ─▶ repository (one file a table's purpose) ─▶ Control::read    pooled connections
+//!                                                        └▶ Control::write   one writer of this process at a time
+//! triggers ─▶ auth_changes.counter ─▶ Control::changes   read on a connection of its own, several times a second
+//! ```
+//!
+//! What it guarantees: a [`Write`] that was committed survives a crash and loss of power; one that was dropped has
+//! changed nothing. Several processes may use the same database; migrations run under a lock.
+//!
+//! Not here: points, and what a credential allows (`auth`).
+
+pub mod entities;
+mod error;
+mod migrations;
+mod open;
+pub mod repository;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
+};
+use storage::Clock;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub use self::error::{Error, ErrorKind, Result};
+use crate::config::Config;
+
+/// The open database. `Clone` is a reference count.
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: DatabaseConnection,
+    /// Alone for [`Control::changes`], so that a busy pool cannot delay the end of a credential.
+    watch: DatabaseConnection,
+    /// SQLite has one writer; ours queue here in order instead of sleeping in its busy handler.
+    turn: Option<Arc<Mutex<()>>>,
+    wait_max: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("backend", &self.inner.pool.get_database_backend()).finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Opens the database that `config` names, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Open`].
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        let open::Opened { pool, watch } = open::open(config).await?;
+        let turn = (pool.get_database_backend() == DbBackend::Sqlite).then(Arc::default);
+        let wait_max = Duration::from_millis(config.control.wait_ms_max);
+        Ok(Self { inner: Arc::new(Inner { pool, watch, turn, wait_max, clock }) })
+    }
+
+    /// Connections for statements that only read.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.inner.pool
+    }
+
+    /// Begins a transaction that may write. Dropped without [`Write::commit`], it changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another writer takes too long, [`Error::Database`].
+    pub async fn write(&self) -> Result<Write> {
+        let turn = match &self.inner.turn {
+            None => None,
+            Some(turn) => {
+                let waited_ms = u64::try_from(self.inner.wait_max.as_millis()).unwrap_or(u64::MAX);
+                let turn = tokio::time::timeout(self.inner.wait_max, Arc::clone(turn).lock_owned()).await;
+                Some(turn.map_err(|_| Error::Busy { waited_ms })?)
+            }
+        };
+        // A deferred transaction that reads before it writes would fail when another process wrote in between.
+        let options = TransactionOptions {
+            sqlite_transaction_mode: turn.as_ref().map(|_| SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let transaction = self.inner.pool.begin_with_options(options).await.map_err(error::at("begin"))?;
+        Ok(Write { transaction, _turn: turn })
+    }
+
+    /// The counter of changes that can end a credential, by any process.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn changes(&self) -> Result<i64> {
+        let statement = Statement::from_string(
+            self.inner.watch.get_database_backend(),
+            "SELECT counter FROM auth_changes WHERE id = 1",
+        );
+        let at = error::at("read the counter of changes");
+        let row = self.inner.watch.query_one_raw(statement).await.map_err(&at)?;
+        row.map_or(Ok(0), |row| row.try_get_by_index(0).map_err(&at))
+    }
+
+    /// Microseconds since 1970 UTC.
+    pub fn now_us(&self) -> i64 {
+        self.inner.clock.now_us()
+    }
+
+    /// The clock that stamps rows.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// Closes all connections once they are idle. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn close(&self) -> Result<()> {
+        self.inner.watch.close_by_ref().await.map_err(error::at("close"))?;
+        self.inner.pool.close_by_ref().await.map_err(error::at("close"))
+    }
+}
+
+/// A transaction that may write.
+#[must_use = "nothing is written without `commit`"]
+pub struct Write {
+    transaction: DatabaseTransaction,
+    /// Held until the transaction is over; declared behind it, so dropped after it.
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").finish_non_exhaustive()
+    }
+}
+
+impl Write {
+    /// The transaction, for the repositories.
+    pub fn on(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; then nothing was written.
+    pub async fn commit(self) -> Result<()> {
+        self.transaction.commit().await.map_err(error::at("commit"))
+    }
+}

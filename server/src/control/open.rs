@@ -1,0 +1,104 @@
+//! Opening the database: connections, settings, migrations.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm_migration::MigratorTrait;
+
+use super::error::{Error, Result};
+use super::migrations::Migrator;
+use crate::config::{Config, Database};
+
+/// Any number: it names the migrations of this program among PostgreSQL's advisory locks.
+const MIGRATION_LOCK: i64 = 0x6176_7963_656e_6e61;
+
+/// The connections of an open database.
+pub(super) struct Opened {
+    /// For statements.
+    pub(super) pool: DatabaseConnection,
+    /// One more, for the counter of changes.
+    pub(super) watch: DatabaseConnection,
+}
+
+/// Connects and migrates.
+pub(super) async fn open(config: &Config) -> Result<Opened> {
+    let database = config.control.database(&config.storage.data_dir);
+    let place = match &database {
+        Database::Sqlite(path) => {
+            create(path)?;
+            path.display().to_string()
+        }
+        Database::Postgres(url) => url.masked(),
+    };
+    let at = |source| Error::Open { place: place.clone(), source };
+    let wait = Duration::from_millis(config.control.wait_ms_max);
+    let connect = |count| sea_orm::Database::connect(options(&database, count, wait));
+    let pool = connect(config.control.connections_max).await.map_err(at)?;
+    migrate(&pool).await.map_err(at)?;
+    let watch = connect(1).await.map_err(at)?;
+    Ok(Opened { pool, watch })
+}
+
+/// Makes the file and its directory, readable by their owner alone; SQLite gives its side files the same mode.
+fn create(path: &Path) -> Result<()> {
+    let at = |source| Error::File { path: path.to_path_buf(), source };
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(at)?;
+    }
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(at)?;
+    Ok(())
+}
+
+fn options(database: &Database, connections: u32, wait: Duration) -> ConnectOptions {
+    let url = match database {
+        Database::Sqlite(_) => "sqlite:control.db",
+        Database::Postgres(url) => url.reveal(),
+    };
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .connect_timeout(wait)
+        .acquire_timeout(wait)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    if let Database::Sqlite(path) = database {
+        let path = path.clone();
+        options.map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .filename(&path)
+                .create_if_missing(false)
+                .busy_timeout(wait)
+                .foreign_keys(true)
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", "FULL")
+                // Erased people leave no bytes in free pages.
+                .pragma("secure_delete", "ON")
+                .pragma("temp_store", "MEMORY")
+        });
+    }
+    options
+}
+
+/// Applies the pending steps in one transaction under a lock, so that processes that start together take turns. Takes
+/// no lock where nothing is pending.
+async fn migrate(pool: &DatabaseConnection) -> std::result::Result<(), DbErr> {
+    if Migrator::get_pending_migrations_read_only(pool).await?.is_empty() {
+        return Ok(());
+    }
+    let is_sqlite = pool.get_database_backend() == DbBackend::Sqlite;
+    let options = TransactionOptions {
+        sqlite_transaction_mode: is_sqlite.then_some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let transaction: DatabaseTransaction = pool.begin_with_options(options).await?;
+    if !is_sqlite {
+        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")).await?;
+    }
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}

@@ -1,0 +1,7 @@
+//! Statements by purpose. Each takes the connection or transaction that it runs on, so that callers decide what is
+//! atomic. None of them decides who may do what.
+
+pub mod api_keys;
+pub mod otps;
+pub mod sessions;
+pub mod users;

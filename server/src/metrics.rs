@@ -1,0 +1,178 @@
+//! Figures about this server, as Prometheus reads them. Every name stands here and nowhere else.
+//!
+//! | name                                   | kind      | meaning                                                  |
+//! |----------------------------------------|-----------|----------------------------------------------------------|
+//! | `avycenna_http_requests_total`         | counter   | answers, by `class` of status (`2xx` …)                  |
+//! | `avycenna_http_request_seconds`        | histogram | time from a request's headers to the head of its answer  |
+//! | `avycenna_http_requests_in_flight`     | gauge     | requests whose answer has not begun                      |
+//! | `avycenna_http_connections`            | gauge     | open connections                                         |
+//! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
+//! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
+//! | `process_resident_memory_bytes`        | gauge     | memory of the process                                    |
+//! | `process_cpu_seconds_total`            | gauge     | processor time of the process, user and system           |
+//!
+//! The storage's own figures ([`storage::metrics`]) follow behind these.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// Bounds of the histogram's buckets, seconds.
+const SECONDS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// How often the histogram's new values are folded into its buckets, at least.
+pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Ticks of `/proc/self/stat` a second: fixed by Linux for user space on every architecture (`proc(5)`, USER_HZ).
+const TICKS_PER_S: f64 = 100.0;
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The figures. `Clone` shares them.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    answers: [Counter; 5],
+    seconds: Histogram,
+    /// Requests whose answer has not begun.
+    pub in_flight: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Requests that ended in a panic.
+    pub panics: Counter,
+    writable: Gauge,
+    resident: Gauge,
+    cpu: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Figures of one server, all 0. Nothing global: two servers in one process count apart.
+    pub fn new() -> Self {
+        // The bounds are not empty, which is all that could be wrong with them.
+        let builder = PrometheusBuilder::new();
+        let recorder = match builder.set_buckets(&SECONDS) {
+            Ok(builder) => builder.build_recorder(),
+            Err(_) => PrometheusBuilder::new().build_recorder(),
+        };
+        let handle = recorder.handle();
+        with_local_recorder(&recorder, || {
+            describe();
+            Self {
+                handle,
+                answers: CLASSES.map(|class| counter!("avycenna_http_requests_total", "class" => class)),
+                seconds: histogram!("avycenna_http_request_seconds"),
+                in_flight: gauge!("avycenna_http_requests_in_flight"),
+                connections: gauge!("avycenna_http_connections"),
+                panics: counter!("avycenna_http_panics_total"),
+                writable: gauge!("avycenna_writable"),
+                resident: gauge!("process_resident_memory_bytes"),
+                cpu: gauge!("process_cpu_seconds_total"),
+            }
+        })
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.answers.get(class) {
+            counter.increment(1);
+        }
+        self.seconds.record(took.as_secs_f64());
+    }
+
+    /// Folds new values into the buckets, so that they do not pile up.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// All figures as text, format 0.0.4.
+    pub fn render(&self, health: &storage::Health, storage: &storage::metrics::Metrics) -> String {
+        self.writable.set(if *health == storage::Health::Writable { 1.0 } else { 0.0 });
+        if let Some((resident_bytes, cpu_s)) = process() {
+            self.resident.set(resident_bytes);
+            self.cpu.set(cpu_s);
+        }
+        let mut text = self.handle.render();
+        for figure in storage.all() {
+            let kind = if figure.is_counter { "counter" } else { "gauge" };
+            let (name, help) = (figure.name, figure.help);
+            // Writing into memory cannot fail.
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}\n\n", figure.get());
+        }
+        text
+    }
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("avycenna_http_requests_total", "Answers by class of status");
+    describe_histogram!("avycenna_http_request_seconds", "Time from a request's headers to the head of its answer");
+    describe_gauge!("avycenna_http_requests_in_flight", "Requests whose answer has not begun");
+    describe_gauge!("avycenna_http_connections", "Open connections");
+    describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
+    describe_gauge!("avycenna_writable", "1 if points are taken");
+    describe_gauge!("process_resident_memory_bytes", "Memory of the process");
+    describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system");
+}
+
+/// Resident bytes and processor seconds of this process; `None` where there is no `/proc`.
+fn process() -> Option<(f64, f64)> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = resident.trim().trim_end_matches(" kB").parse().ok()?;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the name in brackets, which may hold anything; `utime` and `stime` are the 12th and 13th
+    // behind it.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((kib * 1_024.0, (ticks()? + ticks()?) / TICKS_PER_S))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_shown_under_its_documented_name() {
+        let metrics = Metrics::new();
+        metrics.answered(StatusCode::OK, Duration::from_millis(3));
+        metrics.answered(StatusCode::NOT_FOUND, Duration::from_millis(3));
+        metrics.in_flight.increment(1.0);
+        metrics.connections.increment(1.0);
+        metrics.panics.increment(1);
+        let text = metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
+        assert!(text.contains("avycenna_http_requests_total{class=\"2xx\"} 1\n"), "{text}");
+        assert!(
+            text.contains("# TYPE avycenna_points_accepted_total counter\navycenna_points_accepted_total 0\n"),
+            "{text}"
+        );
+        assert!(text.contains("avycenna_writable 1\n"), "{text}");
+        assert!(text.contains("avycenna_http_request_seconds_bucket{le=\"0.005\"} 2\n"), "{text}");
+        let documented = include_str!("metrics.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+        for name in documented.filter_map(|line| line.split('`').next()) {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_process_knows_its_own_size() {
+        let (resident_bytes, cpu_s) = process().unwrap();
+        assert!(resident_bytes > 100_000.0 && cpu_s >= 0.0);
+    }
+}

@@ -1,0 +1,127 @@
+//! The API's description: what the operations say of themselves, and what is true of all of them.
+
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+
+/// Where the description is served.
+pub const PATH: &str = "/openapi.json";
+
+const FAILURE: &str = "Failure";
+
+#[derive(Debug, utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "avycenna",
+        description = "Self-hosted server for wearable health data.\n\nTimes are RFC 3339 in UTC. An acknowledged point \
+                       survives a crash and loss of power. Errors are `{\"detail\": …}`: a text, or located faults.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "wearables", description = "Points in, points out"),
+        (name = "accounts", description = "People, sessions"),
+        (name = "api-keys", description = "Keys for pipelines"),
+        (name = "operation", description = "For supervisors"),
+    )
+)]
+struct Basis;
+
+/// What every description begins with.
+pub fn basis() -> OpenApi {
+    Basis::openapi()
+}
+
+/// Adds what is true of all operations: how to authenticate, and the refusals that any of them may answer.
+pub fn complete(mut api: OpenApi) -> OpenApi {
+    let components = api.components.get_or_insert_default();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
+    components.schemas.insert(FAILURE.to_owned(), RefOr::T(failure()));
+    for item in api.paths.paths.values_mut() {
+        for operation in operations_mut(item) {
+            add_refusals(operation);
+        }
+    }
+    api
+}
+
+/// Method, path and whether it wants credentials, sorted: for tests and for the page.
+pub fn operations(api: &OpenApi) -> Vec<(String, String, bool)> {
+    let mut list = Vec::new();
+    for (path, item) in &api.paths.paths {
+        let methods = [
+            ("GET", &item.get),
+            ("POST", &item.post),
+            ("PUT", &item.put),
+            ("PATCH", &item.patch),
+            ("DELETE", &item.delete),
+        ];
+        for (method, operation) in methods {
+            if let Some(operation) = operation {
+                list.push((method.to_owned(), path.clone(), wants_credentials(operation)));
+            }
+        }
+    }
+    list
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// An empty requirement says that nothing is required.
+fn wants_credentials(operation: &Operation) -> bool {
+    let requirements = operation.security.as_deref().unwrap_or_default();
+    serde_json::to_value(requirements)
+        .is_ok_and(|value| value.as_array().is_some_and(|list| list.iter().any(|one| one != &serde_json::json!({}))))
+}
+
+fn add_refusals(operation: &mut Operation) {
+    let mut refusals = vec![
+        ("429", "too many requests; `Retry-After` says how long to wait"),
+        ("500", "internal error; the server's log knows more by the `X-Request-Id`"),
+        ("503", "not at the moment; `Retry-After` says how long to wait"),
+        ("504", "no answer within the limit"),
+    ];
+    if wants_credentials(operation) {
+        refusals.push(("401", "no valid credentials"));
+        refusals.push(("403", "not allowed"));
+    }
+    if operation.request_body.is_some() {
+        refusals.push(("408", "the body took too long to arrive"));
+        refusals.push(("413", "the body is too long"));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, description) in refusals {
+        responses
+            .entry(status.to_owned())
+            .or_insert_with(|| RefOr::T(ResponseBuilder::new().description(description).build()));
+    }
+    for (status, response) in responses {
+        if status.starts_with(['4', '5'])
+            && let RefOr::T(response) = response
+            && response.content.is_empty()
+        {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(FAILURE))).build();
+            response.content.insert("application/json".to_owned(), content.into());
+        }
+    }
+}
+
+/// `{"detail": "text"}` or `{"detail": [{"loc", "msg", "type"}]}`.
+fn failure() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+    let step = OneOfBuilder::new().item(text()).item(ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)));
+    let fault = ObjectBuilder::new()
+        .property("loc", ArrayBuilder::new().items(step))
+        .property("msg", text())
+        .property("type", text())
+        .required("loc")
+        .required("msg")
+        .required("type");
+    let detail = OneOfBuilder::new().item(text()).item(ArrayBuilder::new().items(fault));
+    ObjectBuilder::new().property("detail", detail).required("detail").into()
+}

@@ -1,0 +1,124 @@
+//! `/users/me`: one's own account.
+
+use std::str::FromStr;
+
+use arrow::array::timezone::Tz;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::fields::Fields;
+use super::time::rfc3339;
+use crate::auth::{AuthError, Principal};
+use crate::control::entities::user;
+use crate::control::repository::users;
+use crate::error::ApiError;
+use crate::state::AppState;
+
+/// The operations, below `/api/v1`.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(me, change_me))
+}
+
+/// An account, as its owner sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct User {
+    /// Their id.
+    #[schema(example = "usr_7jRtHvBk")]
+    pub id: String,
+    /// Their name.
+    pub name: String,
+    /// Their address.
+    #[schema(example = "ada@example.org")]
+    pub email: String,
+    /// `patient` or `doctor`.
+    #[schema(example = "patient")]
+    pub role: String,
+    /// IANA name.
+    #[schema(example = "Europe/Berlin")]
+    pub timezone: String,
+    /// When the account was made.
+    #[schema(example = "2026-06-01T08:00:00Z", format = DateTime)]
+    pub created_at: String,
+}
+
+/// What a change says; what is not there stays.
+#[derive(Debug, ToSchema)]
+pub struct ChangeUser {
+    /// 1 to 200 characters.
+    pub name: Option<String>,
+    /// IANA name.
+    #[schema(example = "Europe/Berlin")]
+    pub timezone: Option<String>,
+}
+
+impl From<user::Model> for User {
+    fn from(row: user::Model) -> Self {
+        let created_at = rfc3339(row.created_at);
+        Self { id: row.id, name: row.name, email: row.email, role: row.role, timezone: row.timezone, created_at }
+    }
+}
+
+/// One's own account.
+#[utoipa::path(
+    get, path = "/users/me", tag = "accounts",
+    responses((status = 200, description = "the account", body = User), (status = 401, description = "not logged in"))
+)]
+async fn me(principal: Principal, State(state): State<AppState>) -> Result<Json<User>, ApiError> {
+    principal.require_read()?;
+    Ok(Json(find(&state, &principal).await?.into()))
+}
+
+/// Changes name and time zone.
+#[utoipa::path(
+    patch, path = "/users/me", tag = "accounts", request_body = ChangeUser,
+    responses(
+        (status = 200, description = "the account", body = User),
+        (status = 401, description = "not logged in"),
+        (status = 422, description = "faults, located"),
+    )
+)]
+async fn change_me(principal: Principal, State(state): State<AppState>, body: Bytes) -> Result<Json<User>, ApiError> {
+    principal.require_write()?;
+    let mut fields = Fields::parse(&body)?;
+    let name = fields.optional_name("name");
+    let timezone = fields.optional_text("timezone");
+    if timezone.as_deref().is_some_and(|name| !is_iana(name)) {
+        fields.refuse("timezone", "must be an IANA time zone, such as `Europe/Berlin`");
+    }
+    fields.finish()?;
+    let write = state.control.write().await?;
+    users::set_profile(write.on(), principal.user.as_str(), name, timezone, state.control.now_us()).await?;
+    write.commit().await?;
+    Ok(Json(find(&state, &principal).await?.into()))
+}
+
+async fn find(state: &AppState, principal: &Principal) -> Result<user::Model, ApiError> {
+    let found = users::by_id(state.control.read(), principal.user.as_str()).await?;
+    // Erased between the check of the credential and now.
+    Ok(found.ok_or(AuthError::Invalid)?)
+}
+
+/// Whether a name is in the table that buckets by local days use, too. That parser also takes offsets, which are none.
+fn is_iana(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic()) && Tz::from_str(name).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_zone_is_a_name_of_the_iana_table() {
+        for name in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"] {
+            assert!(is_iana(name), "{name}");
+        }
+        for name in ["", "+01:00", "Europe", "Mars/Olympus", "Europe/Berlin ", "UTC+1"] {
+            assert!(!is_iana(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What every request handler shares.
+
+use std::sync::Arc;
+
+use storage::Clock;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::control::Control;
+use crate::extract::payload::Room;
+use crate::mail::Mailer;
+use crate::metrics::Metrics;
+use crate::middleware::rate::Rates;
+
+/// The open parts of the server. `Clone` is a few reference counts.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// Points.
+    pub engine: Arc<engine::Engine>,
+    /// People, keys, sessions.
+    pub control: Control,
+    /// Who is asking.
+    pub auth: Auth,
+    /// The effective configuration.
+    pub config: Arc<Config>,
+    /// Outgoing mail.
+    pub mail: Mailer,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Figures about this server.
+    pub metrics: Metrics,
+    /// Who has asked how often.
+    pub rates: Arc<Rates>,
+    /// Memory for request bodies.
+    pub room: Room,
+}
+
+impl AppState {
+    /// Puts the open parts together; limits are those of `config`.
+    pub fn new(engine: Arc<engine::Engine>, control: Control, auth: Auth, config: Arc<Config>, mail: Mailer) -> Self {
+        let clock = Arc::clone(control.clock());
+        let rates = Arc::new(Rates::new(&config.limits));
+        let room = Room::new(config.limits.bodies_bytes_max);
+        Self { engine, control, auth, config, mail, clock, metrics: Metrics::new(), rates, room }
+    }
+}

@@ -1,0 +1,1 @@
+//! Service tests: the whole router in process, on a temporary data directory.

@@ -1,0 +1,192 @@
+//! Opening a data directory: lock, manifest, orphans, log.
+//!
+//! ```text
+//! lock ─▶ newest manifest ─▶ claim (one more version: fences an older owner) ─▶ remove orphans ─▶ replay the log
+//! ```
+//!
+//! Nothing is acknowledged before all of it is done. A crash in the middle leaves what a crash before would have left.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use object_store::ObjectStore;
+
+use crate::config::StorageConfig;
+use crate::disk::store::LocalStore;
+use crate::error::{Error, Result};
+use crate::manifest::store::ManifestStore;
+use crate::manifest::{Edit, Version};
+use crate::names::Names;
+use crate::point::{Accepted, Seq, UserId};
+use crate::retention;
+use crate::state::{Parts, Shared};
+use crate::store::{Event, Observer, Place};
+use crate::wal::writer::{erased_users, seal};
+use crate::wal::{Log, replay};
+
+/// Folder of the log.
+pub(crate) const LOG: &str = "log";
+/// The lock file: held while a process owns the directory.
+pub(crate) const LOCK: &str = "LOCK";
+
+/// A data directory that is ready for its threads.
+pub(crate) struct Recovered {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) log: Log,
+    pub(crate) lock: Box<dyn Send + Sync>,
+    pub(crate) accepted_at_ms: i64,
+    pub(crate) next_seal_id: u64,
+    pub(crate) erased: BTreeSet<UserId>,
+}
+
+/// The store of Parquet files and manifests of a place.
+pub(crate) fn objects(place: &Place) -> Arc<dyn ObjectStore> {
+    match &place.objects {
+        Some(objects) => Arc::clone(objects),
+        None => Arc::new(LocalStore::new(Arc::clone(&place.disk), "")),
+    }
+}
+
+/// Takes the lock file.
+///
+/// # Errors
+/// [`Error::Locked`] if another process has it.
+pub(crate) fn lock(place: &Place) -> Result<Box<dyn Send + Sync>> {
+    let path = Path::new(LOCK);
+    place.disk.create_dir(Path::new("")).map_err(|error| Error::io("open", Path::new(""), error))?;
+    place.disk.lock(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path: path.to_path_buf() },
+        _ => Error::io("lock", path, error),
+    })
+}
+
+/// A runtime for the object store's work, driven by whoever waits for it.
+pub(crate) fn runtime() -> Result<Arc<tokio::runtime::Runtime>> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map(Arc::new)
+        .map_err(|error| Error::io("start the runtime for", Path::new(""), error))
+}
+
+/// Opens a data directory as far as its threads.
+///
+/// # Errors
+/// As [`crate::Storage::open`].
+pub(crate) fn recover(place: &Place, config: StorageConfig, observer: &mut Observer) -> Result<Recovered> {
+    let config = config.checked()?;
+    let lock = lock(place)?;
+    let objects = objects(place);
+    let manifest = ManifestStore::new(Arc::clone(&objects));
+    let runtime = runtime()?;
+    let version = runtime.block_on(async {
+        let old = manifest.latest().await?.unwrap_or_default();
+        let claimed = old.apply(&Edit { next_file_id: Some(old.next_file_id.max(1)), ..Edit::default() })?;
+        manifest.commit(&claimed).await?;
+        manifest.prune(crate::manifest::store::KEPT).await?;
+        let orphans = retention::remove_orphans(&*objects, &claimed).await?;
+        if orphans > 0 {
+            tracing::info!(orphans, "removed files that no manifest names");
+        }
+        Ok::<_, Error>(claimed)
+    })?;
+    let names = Names::default();
+    for file in &version.files {
+        names.intern(&file.metric)?;
+    }
+    let parts = Parts {
+        config,
+        clock: Arc::clone(&place.clock),
+        objects,
+        manifest,
+        names,
+        version: Arc::new(version),
+        runtime,
+    };
+    let shared = Arc::new(Shared::new(parts));
+    let version = Arc::clone(&shared.state().version);
+    replay_log(place, shared, &version, lock, observer)
+}
+
+fn replay_log(
+    place: &Place,
+    shared: Arc<Shared>,
+    version: &Version,
+    lock: Box<dyn Send + Sync>,
+    observer: &mut Observer,
+) -> Result<Recovered> {
+    let log_dir = Path::new(LOG);
+    place.disk.create_dir(log_dir).map_err(|error| Error::io("open", log_dir, error))?;
+    let erased = erased_users(version);
+    let mut cuts: Vec<Seq> = version.tombstones.iter().map(|tombstone| tombstone.seq).collect();
+    cuts.sort_unstable();
+    let mut replayed = Replayed {
+        shared: &shared,
+        cuts,
+        observer,
+        erased: &erased,
+        accepted_at_ms: version.accepted_max_ms,
+        next_seal_id: 1,
+        points: 0,
+    };
+    let started = shared.clock.elapsed();
+    let (tail, _) = replay::replay(
+        &*place.disk,
+        log_dir,
+        version.watermark,
+        &mut |key| shared.names.intern(key),
+        &mut |accepted| replayed.visit(accepted),
+    )?;
+    replayed.end();
+    let Replayed { accepted_at_ms, next_seal_id, points, .. } = replayed;
+    let spent = shared.clock.elapsed().saturating_sub(started);
+    if points > 0 {
+        tracing::info!(points, spent_ms = spent.as_millis(), "replayed the log");
+    }
+    let log = Log::open(Arc::clone(&place.disk), log_dir, shared.config.log_file_bytes, tail)?;
+    Ok(Recovered { shared, log, lock, accepted_at_ms, next_seal_id, erased })
+}
+
+/// Puts replayed points where they were before: sealed at every deletion's cut, so that it covers what it covered.
+struct Replayed<'a> {
+    shared: &'a Shared,
+    /// Cuts that are still ahead, ascending.
+    cuts: Vec<Seq>,
+    observer: &'a mut Observer,
+    erased: &'a BTreeSet<UserId>,
+    accepted_at_ms: i64,
+    next_seal_id: u64,
+    points: u64,
+}
+
+impl Replayed<'_> {
+    /// Seals what a deletion at the very end of the log covers: points to come must not mix with it.
+    fn end(&mut self) {
+        if !self.cuts.is_empty() {
+            seal(self.shared, &mut self.next_seal_id);
+        }
+    }
+
+    fn visit(&mut self, accepted: Accepted) -> Result<()> {
+        let passed = self.cuts.partition_point(|cut| *cut < accepted.first_seq);
+        let state = self.shared.state();
+        if passed > 0 || state.active.bytes() >= self.shared.config.seal_bytes {
+            self.cuts.drain(..passed);
+            seal(self.shared, &mut self.next_seal_id);
+        }
+        let state = self.shared.state();
+        self.accepted_at_ms = self.accepted_at_ms.max(accepted.accepted_at_ms);
+        self.points += accepted.batch.len() as u64;
+        let last = Seq(accepted.first_seq.0 + accepted.batch.len() as u64 - 1);
+        let bytes_before = state.active.bytes();
+        state.active.push(&accepted);
+        state.active.publish(last);
+        self.shared.memtable_bytes.fetch_add(state.active.bytes() - bytes_before, Ordering::AcqRel);
+        if !self.erased.contains(&accepted.batch.user()) {
+            (self.observer)(Event::Accepted(std::slice::from_ref(&accepted)));
+        }
+        Ok(())
+    }
+}

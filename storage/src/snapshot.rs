@@ -1,0 +1,262 @@
+//! A consistent view for readers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::{Error, Result};
+use crate::manifest::FileMeta;
+use crate::memtable::MemtableView;
+use crate::merge::{Input, columns_needed, merge};
+use crate::parquet;
+use crate::point::{MetricId, Seq, TimeRange, UserId};
+use crate::state::{Shared, State};
+use crate::tombstone::{self, Mask};
+
+/// Rows of a merged batch.
+const BATCH_ROWS: usize = 8_192;
+
+/// Whose points a read wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Users {
+    /// One person's.
+    One(UserId),
+    /// These people's; sorted, distinct.
+    Sorted(Arc<[UserId]>),
+    /// Everybody's: for compaction and operators, never for a caller's query.
+    All,
+}
+
+impl Users {
+    /// Whether any of them can be in a file.
+    fn overlaps(&self, file: &FileMeta) -> bool {
+        let inside = |user: &UserId| file.user_min <= *user && *user <= file.user_max;
+        match self {
+            Self::One(user) => inside(user),
+            Self::Sorted(users) => {
+                let from = users.partition_point(|user| *user < file.user_min);
+                users.get(from).is_some_and(inside)
+            }
+            Self::All => true,
+        }
+    }
+}
+
+/// Which points a read wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The metric.
+    pub metric: MetricId,
+    /// Whose.
+    pub users: Users,
+    /// When measured.
+    pub times: TimeRange,
+}
+
+/// Which columns a read wants, beside `recorded_at` and `value`, which always come.
+///
+/// The batches' columns are in the order of [`crate::schema`], those not wanted left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// `user_id`
+    pub user_id: bool,
+    /// `source`
+    pub source: bool,
+    /// `source_device_id`
+    pub source_device_id: bool,
+    /// `accepted_at` and `corrected`
+    pub acceptance: bool,
+}
+
+impl Columns {
+    /// Every column.
+    pub const ALL: Self = Self { user_id: true, source: true, source_device_id: true, acceptance: true };
+
+    /// Places of these columns in [`crate::schema`].
+    fn indices(self) -> Vec<usize> {
+        let wanted = [self.user_id, true, true, self.source, self.source_device_id, self.acceptance, self.acceptance];
+        wanted.iter().enumerate().filter(|(_, wanted)| **wanted).map(|(index, _)| index).collect()
+    }
+
+    /// The schema of the batches that a read with these columns gives.
+    pub fn schema(self) -> SchemaRef {
+        let full = crate::schema::schema();
+        let fields: Vec<_> = self.indices().into_iter().map(|index| Arc::clone(&full.fields()[index])).collect();
+        Arc::new(arrow::datatypes::Schema::new(fields))
+    }
+}
+
+/// Sorted by (user, recorded_at, source, device), no identity twice, tombstones applied. Batches are never empty and
+/// hold at most 65,536 rows.
+pub type PointStream = BoxStream<'static, Result<RecordBatch>>;
+
+/// What existed at one moment: manifest version, segments and memtable. Cheap to clone; pins the files it names.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    state: Arc<State>,
+    view: MemtableView,
+    /// When it was taken, by [`crate::Clock::elapsed`].
+    taken: Duration,
+}
+
+impl Snapshot {
+    /// The state of this moment.
+    pub(crate) fn take(shared: &Arc<Shared>) -> Self {
+        let state = shared.state();
+        // The view after the state: a memtable that was sealed in between still shows everything up to its end.
+        let view = state.active.view();
+        Self { shared: Arc::clone(shared), state, view, taken: shared.clock.elapsed() }
+    }
+
+    /// Reads a selection: merged, deduplicated, sorted.
+    ///
+    /// Cost: opens only what the selection can touch (manifest ranges, then page index, then binary search); one
+    /// user's month at rest decodes one or two pages a column. Nothing happens before the first poll.
+    pub fn read(&self, selection: Selection, columns: Columns) -> PointStream {
+        let snapshot = self.clone();
+        stream::once(async move { snapshot.open(&selection, columns) }).try_flatten().boxed()
+    }
+
+    /// Inclusive bounds of `recorded_at` of all that the selection can touch, from ranges alone: never narrower than
+    /// the truth. `None` if nothing can match.
+    pub fn time_bounds(&self, selection: &Selection) -> Option<(i64, i64)> {
+        let mut bounds: Option<(i64, i64)> = None;
+        let mut widen = |found: Option<(i64, i64)>| {
+            if let Some((first, last)) = found {
+                let (low, high) = bounds.unwrap_or((first, last));
+                bounds = Some((low.min(first), high.max(last)));
+            }
+        };
+        widen(self.view.time_bounds(selection));
+        for sealed in &self.state.sealed {
+            widen(sealed.view.time_bounds(selection));
+        }
+        for file in self.files(selection) {
+            widen(Some((file.time_min, file.time_max)));
+        }
+        let (low, high) = bounds?;
+        let (low, high) = (low.max(selection.times.start), high.min(selection.times.end.saturating_sub(1)));
+        (low <= high).then_some((low, high))
+    }
+
+    /// The metrics of which the snapshot has any points.
+    pub fn metrics(&self) -> Vec<MetricId> {
+        let mut metrics: BTreeSet<MetricId> = self.view.metrics().into_iter().collect();
+        for sealed in &self.state.sealed {
+            metrics.extend(sealed.view.metrics());
+        }
+        metrics.extend(self.state.version.files.iter().filter_map(|file| self.shared.names.find(&file.metric)));
+        metrics.into_iter().collect()
+    }
+
+    /// The live Parquet files: paths in the object store, with their ranges.
+    pub fn live_files(&self) -> &[FileMeta] {
+        &self.state.version.files
+    }
+
+    /// The files that a selection can touch, newest first.
+    fn files(&self, selection: &Selection) -> impl Iterator<Item = &FileMeta> {
+        let key = self.shared.names.key(selection.metric).unwrap_or_default();
+        let users = selection.users.clone();
+        let times = selection.times;
+        self.state.version.files.iter().rev().filter(move |file| {
+            *file.metric == *key && times.overlaps(file.time_min, file.time_max) && users.overlaps(file)
+        })
+    }
+
+    /// Opens every place that the selection can touch, newest first, and merges them.
+    fn open(&self, selection: &Selection, columns: Columns) -> Result<PointStream> {
+        self.check_age()?;
+        let key = self.shared.names.key(selection.metric).unwrap_or_default();
+        let mut files: Vec<&FileMeta> = self.files(selection).collect();
+        let memory = self.memory(selection, &key)?;
+        let merged = if memory.is_empty() && are_disjoint(&files, selection) {
+            // One user's months, one after the other: nothing can displace anything.
+            files.sort_by_key(|file| file.time_min);
+            let streams: Vec<PointStream> =
+                files.into_iter().map(|file| self.open_file(file, selection, columns)).collect();
+            stream::iter(streams).flatten().boxed()
+        } else {
+            let needed = columns_needed(columns, memory.len() + files.len());
+            let mut inputs: Vec<Input> = Vec::with_capacity(memory.len() + files.len());
+            for batches in memory {
+                inputs.push(project(batches, needed)?.into());
+            }
+            inputs.extend(files.into_iter().map(|file| Input::from(self.open_file(file, selection, needed))));
+            merge(inputs, columns, BATCH_ROWS)
+        };
+        let snapshot = self.clone();
+        Ok(merged.map(move |batch| snapshot.check_age().and(batch)).boxed())
+    }
+
+    /// What is in memory, newest first, without what is deleted, with all columns.
+    fn memory(&self, selection: &Selection, key: &str) -> Result<Vec<Vec<RecordBatch>>> {
+        let tombstones = &self.state.version.tombstones;
+        let mut runs = Vec::new();
+        // A deletion cuts, so no range tombstone reaches the memtable that came after it.
+        let mask = tombstone::applicable(tombstones, key, Seq(u64::MAX));
+        runs.push(self.view.read(selection, Columns::ALL, &mask)?);
+        for sealed in self.state.sealed.iter().rev() {
+            let mask = tombstone::applicable(tombstones, key, sealed.last_seq());
+            match &sealed.segments {
+                None => runs.push(sealed.view.read(selection, Columns::ALL, &mask)?),
+                Some(segments) => {
+                    for segment in segments.iter().filter(|segment| segment.metric() == selection.metric) {
+                        runs.push(segment.read(selection, Columns::ALL, &mask)?);
+                    }
+                }
+            }
+        }
+        runs.retain(|run| !run.is_empty());
+        Ok(runs)
+    }
+
+    fn open_file(&self, file: &FileMeta, selection: &Selection, columns: Columns) -> PointStream {
+        let mask = Mask::of_file(&self.state.version.tombstones, file);
+        parquet::read(
+            Arc::clone(&self.shared.objects),
+            Arc::new(file.clone()),
+            Arc::clone(&self.shared.footers),
+            selection.clone(),
+            columns,
+            mask,
+        )
+    }
+
+    /// A snapshot past its longest life no longer pins its files, so it must not read on.
+    fn check_age(&self) -> Result<()> {
+        let age = self.shared.clock.elapsed().saturating_sub(self.taken);
+        if age >= self.shared.config.snapshot_age_max {
+            return Err(Error::SnapshotExpired { age_s: age.as_secs() });
+        }
+        Ok(())
+    }
+}
+
+/// Leaves out the columns that are not needed.
+fn project(batches: Vec<RecordBatch>, columns: Columns) -> Result<Vec<RecordBatch>> {
+    let indices = columns.indices();
+    batches
+        .into_iter()
+        .map(|batch| batch.project(&indices).map_err(|_| Error::Batch { what: "a column is missing" }))
+        .collect()
+}
+
+/// Whether the files of one user can be read one after the other: none overlaps another in time.
+fn are_disjoint(files: &[&FileMeta], selection: &Selection) -> bool {
+    if files.len() <= 1 {
+        return true;
+    }
+    if !matches!(selection.users, Users::One(_)) {
+        return false;
+    }
+    let mut ranges: Vec<(i64, i64)> = files.iter().map(|file| (file.time_min, file.time_max)).collect();
+    ranges.sort_unstable();
+    ranges.iter().zip(ranges.iter().skip(1)).all(|((_, last), (first, _))| last < first)
+}

@@ -1,0 +1,307 @@
+//! The storage as a whole: wiring, no algorithms.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use crossbeam::channel::{self, Sender};
+use tokio::sync::oneshot;
+
+use crate::background;
+use crate::clock::Clock;
+use crate::compaction::plan::Goal;
+use crate::compaction::run;
+use crate::config::StorageConfig;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::flush;
+use crate::manifest::{Edit, Scope, Tombstone};
+use crate::metrics::Metrics;
+use crate::point::{Accepted, Deletion, MetricId, PointBatch, Seq, UserId};
+use crate::recovery::{Recovered, recover};
+use crate::snapshot::Snapshot;
+use crate::state::Shared;
+use crate::wal::writer::{Append, Order, Writer};
+
+/// What became durable, told by the log thread in order, before any ticket of the group answers.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A group of batches.
+    Accepted(&'a [Accepted]),
+    /// A deletion: what is known of (user, metric), or of the user if no metric is given, is no longer sure.
+    Deleted {
+        /// Whose.
+        user: UserId,
+        /// Which metric; all if `None`.
+        metric: Option<MetricId>,
+    },
+}
+
+/// Hears every [`Event`]; called on the log thread, so it must be quick and must not call the storage.
+pub type Observer = Box<dyn FnMut(Event<'_>) + Send>;
+
+/// Where things live.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The local disk: log, lock, and, without `objects`, everything else.
+    pub disk: Arc<dyn Disk>,
+    /// The store of Parquet files and manifests; `None` is the local disk, synced.
+    pub objects: Option<Arc<dyn object_store::ObjectStore>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How the storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Takes points.
+    Writable,
+    /// The disk is full: refuses points (507) and tries again by itself.
+    Full,
+    /// A write or sync failed, or another process took over: no acknowledgement any more; reads go on.
+    Poisoned(Arc<str>),
+    /// Closed.
+    Closed,
+}
+
+/// The answer to an [`Storage::append`], later: awaits, or blocks with [`Ticket::wait`].
+#[derive(Debug)]
+pub struct Ticket(pub(crate) oneshot::Receiver<Result<()>>);
+
+impl Ticket {
+    /// Blocks until the points are durable or refused. Not for async code.
+    ///
+    /// # Errors
+    /// As [`Storage::append`].
+    pub fn wait(self) -> Result<()> {
+        self.0.blocking_recv().unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(ctx).map(|answer| answer.unwrap_or(Err(Error::Closed)))
+    }
+}
+
+/// An open data directory. Share it behind an `Arc`: all methods take `&self`.
+///
+/// The methods that block must not be called from async code; use `spawn_blocking`.
+#[derive(Debug)]
+pub struct Storage {
+    shared: Arc<Shared>,
+    orders: Sender<Order>,
+    threads: Mutex<Option<Threads>>,
+    work: Arc<Work>,
+}
+
+/// What one thread at a time may do.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) flush: Mutex<()>,
+    pub(crate) compact: Mutex<()>,
+}
+
+struct Threads {
+    log: std::thread::JoinHandle<()>,
+    background: Option<background::Threads>,
+    lock: Box<dyn Send + Sync>,
+}
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    /// Opens or creates a data directory: takes the lock, reads the manifest, replays the log, starts the threads.
+    /// The observer hears what is replayed too.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it, [`Error::Corrupt`] if acknowledged data is damaged.
+    pub fn open(place: Place, config: StorageConfig, mut observer: Observer) -> Result<Self> {
+        let Recovered { shared, log, lock, accepted_at_ms, next_seal_id, erased } =
+            recover(&place, config, &mut observer)?;
+        let (orders, ordered) = channel::unbounded();
+        let (sealed, flushes) = channel::bounded(1);
+        let work = Arc::new(Work::default());
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            log,
+            orders: ordered,
+            observer,
+            sealed: sealed.clone(),
+            erased,
+            accepted_at_ms,
+            next_seal_id,
+            active_since: (shared.state().active.points() > 0).then(|| shared.clock.elapsed()),
+        };
+        let log = background::spawn("avycenna-log", Arc::clone(&shared), move || writer.run())?;
+        let background = if shared.config.background {
+            Some(background::start(&shared, &work, &orders, sealed, flushes)?)
+        } else {
+            None
+        };
+        let threads = Mutex::new(Some(Threads { log, background, lock }));
+        Ok(Self { shared, orders, threads, work })
+    }
+
+    /// The id of a metric key, made if it is new. Keys are `[a-z0-9_]`, at most 64 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Metric`] if the key is malformed or there are 1,024 already.
+    pub fn metric(&self, key: &str) -> Result<MetricId> {
+        self.shared.names.intern(key)
+    }
+
+    /// The key of an id.
+    pub fn metric_key(&self, id: MetricId) -> Option<Arc<str>> {
+        self.shared.names.key(id)
+    }
+
+    /// Queues a batch for the log. Never blocks. When the ticket answers `Ok`, the points are durable and visible.
+    ///
+    /// # Errors
+    /// At once or by the ticket: [`Error::Overloaded`], [`Error::Full`], [`Error::Poisoned`], [`Error::Erased`],
+    /// [`Error::Closed`].
+    pub fn append(&self, batch: PointBatch) -> Result<Ticket> {
+        let shared = &self.shared;
+        if let Some(error) = shared.refusal() {
+            return Err(error);
+        }
+        if shared.is_stopping() {
+            return Err(Error::Closed);
+        }
+        let unflushed = shared.memtable_bytes.load(Ordering::Acquire);
+        if unflushed >= shared.config.memtable_bytes_max {
+            if shared.health() == Health::Full {
+                return Err(Error::Full { path: "points".into() });
+            }
+            let bytes_max = shared.config.memtable_bytes_max;
+            return Err(Error::Overloaded { what: "the memtable", bytes: unflushed, bytes_max });
+        }
+        let bytes = batch.heap_bytes();
+        let queued = shared.queue_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let bytes_max = shared.config.queue_bytes_max;
+        if queued.saturating_add(bytes) > bytes_max {
+            shared.queue_bytes.fetch_sub(bytes, Ordering::AcqRel);
+            return Err(Error::Overloaded { what: "the queue of the log", bytes: queued, bytes_max });
+        }
+        let (reply, answer) = oneshot::channel();
+        let append = Append { batch: Arc::new(batch), bytes, reply };
+        self.orders.send(Order::Append(append)).map_err(|_| Error::Closed)?;
+        Ok(Ticket(answer))
+    }
+
+    /// The state of this moment. Cheap: one atomic load and a reference count.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.shared)
+    }
+
+    /// Deletes; durable and invisible when it returns. Blocks for a few syncs.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn delete(&self, deletion: Deletion) -> Result<()> {
+        let (user, metric, scope) = match deletion {
+            Deletion::Range { user, metric, times } => {
+                let key = self
+                    .shared
+                    .names
+                    .key(metric)
+                    .ok_or(Error::Metric { key: metric.0.to_string(), what: "is not an id of this storage" })?;
+                (user, Some(metric), Scope::Range { user, metric: key.to_string(), times })
+            }
+            Deletion::User(user) => (user, None, Scope::User(user)),
+        };
+        let seq = match metric {
+            Some(_) => self.ask(Order::Cut)??,
+            None => self.ask(|reply| Order::Erase(user, reply))??,
+        };
+        let created_ms = self.shared.clock.now_us().div_euclid(1_000);
+        self.shared.commit(
+            |version| {
+                let tombstone = Tombstone { seq, version: version.number + 1, scope, created_ms };
+                Some(Edit { add_tombstones: vec![tombstone], ..Edit::default() })
+            },
+            |_| (),
+        )?;
+        self.ask(|reply| Order::Deleted(user, metric, reply))
+    }
+
+    /// Writes everything accepted so far to level 0 and trims the log. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Poisoned`], [`Error::Fenced`], [`Error::Closed`] or the I/O error that stopped it.
+    pub fn flush(&self) -> Result<()> {
+        let last = self.ask(Order::Cut)??;
+        while self.shared.state().version.watermark < last {
+            let _flush = self.work.flush.lock().unwrap_or_else(PoisonError::into_inner);
+            match flush::flush_oldest(&self.shared)? {
+                Some(watermark) => self.trim(watermark),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes, then compacts until nothing is left to do: level 0 empty, one run a month, tombstones applied. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn compact(&self) -> Result<()> {
+        self.flush()?;
+        let _compact = self.work.compact.lock().unwrap_or_else(PoisonError::into_inner);
+        while run::step(&self.shared, Goal::Rest)? {}
+        Ok(())
+    }
+
+    /// Whether it takes points, and if not, why.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Stops taking points, waits for what is queued, ends the threads, releases the lock. Everything acknowledged is
+    /// in the log; nothing is flushed. Idempotent; also done on drop.
+    pub fn close(&self) {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(threads) = threads else { return };
+        self.shared.stop();
+        drop(self.orders.send(Order::Stop));
+        drop(threads.log.join());
+        if let Some(background) = threads.background {
+            background.join();
+        }
+        self.shared.set_health(Health::Closed);
+        self.shared.end_runtime();
+        drop(threads.lock);
+    }
+
+    fn trim(&self, watermark: Seq) {
+        // A log thread that is gone has nothing to trim any more.
+        drop(self.orders.send(Order::Trim(watermark)));
+    }
+
+    /// Sends an order to the log thread and waits for its answer.
+    fn ask<T>(&self, order: impl FnOnce(Sender<T>) -> Order) -> Result<T> {
+        let (reply, answer) = channel::bounded(1);
+        self.orders.send(order(reply)).map_err(|_| Error::Closed)?;
+        answer.recv().map_err(|_| Error::Closed)
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

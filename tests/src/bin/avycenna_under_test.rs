@@ -1,0 +1,5 @@
+//! The product.
+
+fn main() -> std::process::ExitCode {
+    server::main()
+}

@@ -1,0 +1,19 @@
+//! The real binary from outside, one module per section of the API, the examples of the documentation, and real
+//! watch files. One binary, because each links the whole product.
+
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod setup;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod watch;
+#[cfg(test)]
+mod wearables;
