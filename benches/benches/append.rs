@@ -3,6 +3,9 @@
 //! In memory the sync costs nothing: what is left is the frame, the memtable and the way of the acknowledgement. On
 //! the disk, one batch after the other, it is the sync; 64 at a time share it.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "prints figures that criterion does not know")]
+
 use std::path::Path;
 
 use benches::{batches, folder, is_measuring, memory_folder, storage};

@@ -1,5 +1,7 @@
 //! Daily mean, least and greatest heart rate of one person over 30 days, after compaction, rendered.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+
 use benches::{Drain as _, Fixture, WINDOW_END_US, WINDOW_START_US, user};
 use criterion::{Criterion, criterion_group, criterion_main};
 use engine::{Aggregate, BucketQuery, BucketWidth};

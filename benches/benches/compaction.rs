@@ -2,6 +2,10 @@
 //!
 //! Prints the bytes a point of level 1 and the write amplification beside the time a point.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "prints figures that criterion does not know")]
+#![expect(clippy::disallowed_methods, reason = "times one step of an iteration")]
+
 use std::time::{Duration, Instant};
 
 use benches::{batches, is_measuring, memory_folder, storage};

@@ -1,5 +1,7 @@
 //! The newest value of every metric of one person, through the engine's plan.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+
 use benches::{Drain as _, Fixture, user};
 use criterion::{Criterion, criterion_group, criterion_main};
 

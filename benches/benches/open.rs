@@ -1,5 +1,8 @@
 //! Opening a storage whose points are all in the log: the replay after a kill.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+#![expect(clippy::disallowed_methods, reason = "times one step of an iteration")]
+
 use std::time::{Duration, Instant};
 
 use benches::{batches, folder, is_measuring, storage};

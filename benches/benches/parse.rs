@@ -1,6 +1,8 @@
 //! A body of 500 points into validated columns, beside the least that any reader of that body must do: a padded copy,
 //! and simd-json's tape with buffers that are used again.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+
 use std::hint::black_box;
 
 use benches::{WINDOW_END_US, body, user};

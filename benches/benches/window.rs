@@ -1,5 +1,7 @@
 //! Thirty days of raw heart rate of one person, after compaction, through the engine's plan, rendered.
 
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+
 use benches::{Drain as _, Fixture, WINDOW_END_US, WINDOW_START_US, user};
 use criterion::{Criterion, criterion_group, criterion_main};
 use engine::WindowQuery;

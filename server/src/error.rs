@@ -79,7 +79,7 @@ impl ApiError {
     }
 
     /// 422: the input has faults, each located. Lists the first [`FAULTS_MAX`].
-    pub fn validation(faults: Vec<Fault>) -> Self {
+    pub fn validation(faults: &[Fault]) -> Self {
         let faults = faults.iter().take(FAULTS_MAX).map(fault_json).collect();
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
@@ -91,12 +91,12 @@ impl ApiError {
 
     /// 422 with a single fault.
     pub fn fault(loc: &[Loc], msg: impl Into<Cow<'static, str>>, kind: FaultKind) -> Self {
-        Self::validation(vec![Fault { loc: loc.to_vec(), msg: msg.into(), kind }])
+        Self::validation(&[Fault { loc: loc.to_vec(), msg: msg.into(), kind }])
     }
 
     /// 422 for a query parameter that the operation does not have; `known` are those it has.
     pub fn unknown_parameter(name: &str, known: &[&str]) -> Self {
-        let mut error = Self::validation(Vec::new());
+        let mut error = Self::validation(&[]);
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let name: String = name.chars().take(64).collect();
         error.detail = Detail::Faults(vec![json!({
@@ -209,7 +209,7 @@ impl From<engine::Error> for ApiError {
     fn from(error: engine::Error) -> Self {
         let kind = error.kind();
         match error {
-            engine::Error::Invalid(faults) => Self::validation(faults),
+            engine::Error::Invalid(faults) => Self::validation(&faults),
             engine::Error::UnknownMetric(_) => Self::not_found("no such metric; /api/v1/wearables/metrics lists them"),
             engine::Error::Budget { what } => Self::timed_out(format!("the query hit its bound: {what}")),
             error => match kind {
@@ -262,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn at_most_twenty_faults_are_listed() {
         let fault = Fault { loc: vec![Loc::Key("body")], msg: "no".into(), kind: FaultKind::Value };
-        let (_, _, body) = parts(ApiError::validation(vec![fault; 21])).await;
+        let (_, _, body) = parts(ApiError::validation(&vec![fault; 21])).await;
         assert_eq!(body.matches("value_error").count(), 20);
     }
 

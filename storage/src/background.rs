@@ -11,7 +11,7 @@ use crate::compaction::run;
 use crate::error::{Error, Result};
 use crate::flush;
 use crate::state::Shared;
-use crate::store::{Health, Work};
+use crate::state::{Health, Work};
 use crate::wal::writer::Order;
 
 /// Pause after a failure, and how often ages are looked at.

@@ -63,12 +63,12 @@ pub(crate) fn flush_oldest(shared: &Shared) -> Result<Option<Seq>> {
 }
 
 /// Sorts every metric of a sealed memtable and shows readers the result in its place.
-fn build_segments(shared: &Shared, sealed: &Sealed) -> Result<Arc<Vec<Segment>>> {
+fn build_segments(shared: &Shared, sealed: &Sealed) -> Result<Arc<[Segment]>> {
     let mut segments = Vec::new();
     for metric in sealed.view.metrics() {
         segments.extend(seal(&sealed.view, metric)?);
     }
-    let segments = Arc::new(segments);
+    let segments: Arc<[Segment]> = segments.into();
     shared.update(|state| {
         let mut next = state.clone();
         for other in &mut next.sealed {
@@ -97,11 +97,11 @@ fn write_segment(shared: &Shared, segment: &Segment) -> Result<FileMeta> {
     let mut feed = Feed::new(stream::iter(batches).boxed());
     let written = shared.block_on(parquet::write(&*shared.objects, &target, &mut feed, u64::MAX))?;
     let written = written.ok_or(Error::Batch { what: "a segment holds no rows" })?;
-    Ok(file_meta(id, target, written, 0))
+    Ok(file_meta(id, target, &written, 0))
 }
 
 /// What the manifest says of a file that was written.
-pub(crate) fn file_meta(id: u64, target: Target, written: Written, clean_through: u64) -> FileMeta {
+pub(crate) fn file_meta(id: u64, target: Target, written: &Written, clean_through: u64) -> FileMeta {
     FileMeta {
         id,
         path: target.path,

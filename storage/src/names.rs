@@ -8,10 +8,13 @@ use arc_swap::ArcSwap;
 use crate::error::{Error, Result};
 use crate::point::{METRIC_KEY_BYTES_MAX, METRICS_MAX, MetricId};
 
+/// The keys by id.
+pub(crate) type Table = Box<[Arc<str>]>;
+
 /// Append-only table of metric keys. Reading is one atomic load; adding copies the table (rare).
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    by_id: ArcSwap<Vec<Arc<str>>>,
+    by_id: ArcSwap<Table>,
     by_key: Mutex<BTreeMap<Arc<str>, MetricId>>,
 }
 
@@ -29,7 +32,7 @@ impl Names {
         if !key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
             return fail("may hold a to z, 0 to 9 and _ alone");
         }
-        let mut names = Vec::clone(&self.by_id.load());
+        let mut names = self.by_id.load().to_vec();
         if names.len() >= METRICS_MAX {
             return fail("there are 1,024 metrics already");
         }
@@ -38,7 +41,7 @@ impl Names {
         };
         let key: Arc<str> = key.into();
         names.push(Arc::clone(&key));
-        self.by_id.store(Arc::new(names));
+        self.by_id.store(Arc::new(names.into()));
         by_key.insert(key, MetricId(index));
         Ok(MetricId(index))
     }
@@ -54,7 +57,7 @@ impl Names {
     }
 
     /// All keys, by id.
-    pub(crate) fn all(&self) -> Arc<Vec<Arc<str>>> {
+    pub(crate) fn all(&self) -> Arc<Table> {
         self.by_id.load_full()
     }
 }

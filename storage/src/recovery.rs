@@ -16,13 +16,14 @@ use object_store::ObjectStore;
 use crate::config::StorageConfig;
 use crate::disk::store::LocalStore;
 use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
 use crate::manifest::store::ManifestStore;
 use crate::manifest::{Edit, Version};
 use crate::names::Names;
+use crate::place::Place;
 use crate::point::{Accepted, Seq, UserId};
 use crate::retention;
 use crate::state::{Parts, Shared};
-use crate::store::{Event, Observer, Place};
 use crate::wal::writer::{erased_users, seal};
 use crate::wal::{Log, replay};
 
@@ -137,7 +138,10 @@ fn replay_log(
         log_dir,
         version.watermark,
         &mut |key| shared.names.intern(key),
-        &mut |accepted| replayed.visit(accepted),
+        &mut |accepted| {
+            replayed.visit(&accepted);
+            Ok(())
+        },
     )?;
     replayed.end();
     let Replayed { accepted_at_ms, next_seal_id, points, .. } = replayed;
@@ -169,7 +173,7 @@ impl Replayed<'_> {
         }
     }
 
-    fn visit(&mut self, accepted: Accepted) -> Result<()> {
+    fn visit(&mut self, accepted: &Accepted) {
         let passed = self.cuts.partition_point(|cut| *cut < accepted.first_seq);
         let state = self.shared.state();
         if passed > 0 || state.active.bytes() >= self.shared.config.seal_bytes {
@@ -181,12 +185,11 @@ impl Replayed<'_> {
         self.points += accepted.batch.len() as u64;
         let last = Seq(accepted.first_seq.0 + accepted.batch.len() as u64 - 1);
         let bytes_before = state.active.bytes();
-        state.active.push(&accepted);
+        state.active.push(accepted);
         state.active.publish(last);
         self.shared.memtable_bytes.fetch_add(state.active.bytes() - bytes_before, Ordering::AcqRel);
         if !self.erased.contains(&accepted.batch.user()) {
-            (self.observer)(Event::Accepted(std::slice::from_ref(&accepted)));
+            (self.observer)(Event::Accepted(std::slice::from_ref(accepted)));
         }
-        Ok(())
     }
 }

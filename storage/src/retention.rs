@@ -108,7 +108,7 @@ mod tests {
         let mut retention = Retention::default();
         let first = Arc::new(Version { number: 1, ..Version::default() });
         let second = Arc::new(Version { number: 2, ..Version::default() });
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         retention.retire(&first, Vec::new(), Duration::ZERO);
         retention.retire(&second, vec![crate::manifest::example_file(7)], Duration::ZERO);
         drop(second);

@@ -5,7 +5,7 @@ use arrow::record_batch::RecordBatch;
 use crate::error::Result;
 use crate::point::{MetricId, Seq, UserId};
 use crate::run::{Keys, Projection};
-use crate::snapshot::{Columns, Selection, Users};
+use crate::selection::{Columns, Selection, Users};
 use crate::tombstone::Mask;
 
 /// A sorted, deduplicated run with all columns, in batches of at most 65,536 rows, and its bounds.

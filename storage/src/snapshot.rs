@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::{Error, Result};
@@ -14,86 +12,13 @@ use crate::manifest::FileMeta;
 use crate::memtable::MemtableView;
 use crate::merge::{Input, columns_needed, merge};
 use crate::parquet;
-use crate::point::{MetricId, Seq, TimeRange, UserId};
+use crate::point::{MetricId, Seq};
+use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::state::{Shared, State};
 use crate::tombstone::{self, Mask};
 
 /// Rows of a merged batch.
 const BATCH_ROWS: usize = 8_192;
-
-/// Whose points a read wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Users {
-    /// One person's.
-    One(UserId),
-    /// These people's; sorted, distinct.
-    Sorted(Arc<[UserId]>),
-    /// Everybody's: for compaction and operators, never for a caller's query.
-    All,
-}
-
-impl Users {
-    /// Whether any of them can be in a file.
-    fn overlaps(&self, file: &FileMeta) -> bool {
-        let inside = |user: &UserId| file.user_min <= *user && *user <= file.user_max;
-        match self {
-            Self::One(user) => inside(user),
-            Self::Sorted(users) => {
-                let from = users.partition_point(|user| *user < file.user_min);
-                users.get(from).is_some_and(inside)
-            }
-            Self::All => true,
-        }
-    }
-}
-
-/// Which points a read wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection {
-    /// The metric.
-    pub metric: MetricId,
-    /// Whose.
-    pub users: Users,
-    /// When measured.
-    pub times: TimeRange,
-}
-
-/// Which columns a read wants, beside `recorded_at` and `value`, which always come.
-///
-/// The batches' columns are in the order of [`crate::schema`], those not wanted left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Columns {
-    /// `user_id`
-    pub user_id: bool,
-    /// `source`
-    pub source: bool,
-    /// `source_device_id`
-    pub source_device_id: bool,
-    /// `accepted_at` and `corrected`
-    pub acceptance: bool,
-}
-
-impl Columns {
-    /// Every column.
-    pub const ALL: Self = Self { user_id: true, source: true, source_device_id: true, acceptance: true };
-
-    /// Places of these columns in [`crate::schema`].
-    fn indices(self) -> Vec<usize> {
-        let wanted = [self.user_id, true, true, self.source, self.source_device_id, self.acceptance, self.acceptance];
-        wanted.iter().enumerate().filter(|(_, wanted)| **wanted).map(|(index, _)| index).collect()
-    }
-
-    /// The schema of the batches that a read with these columns gives.
-    pub fn schema(self) -> SchemaRef {
-        let full = crate::schema::schema();
-        let fields: Vec<_> = self.indices().into_iter().map(|index| Arc::clone(&full.fields()[index])).collect();
-        Arc::new(arrow::datatypes::Schema::new(fields))
-    }
-}
-
-/// Sorted by (user, recorded_at, source, device), no identity twice, tombstones applied. Batches are never empty and
-/// hold at most 65,536 rows.
-pub type PointStream = BoxStream<'static, Result<RecordBatch>>;
 
 /// What existed at one moment: manifest version, segments and memtable. Cheap to clone; pins the files it names.
 #[derive(Debug, Clone)]
@@ -166,7 +91,9 @@ impl Snapshot {
         let users = selection.users.clone();
         let times = selection.times;
         self.state.version.files.iter().rev().filter(move |file| {
-            *file.metric == *key && times.overlaps(file.time_min, file.time_max) && users.overlaps(file)
+            *file.metric == *key
+                && times.overlaps(file.time_min, file.time_max)
+                && users.overlaps(file.user_min, file.user_max)
         })
     }
 

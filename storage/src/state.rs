@@ -22,7 +22,26 @@ use crate::parquet::Footers;
 use crate::point::Seq;
 use crate::retention::Retention;
 use crate::segment::Segment;
-use crate::store::Health;
+
+/// How the storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Takes points.
+    Writable,
+    /// The disk is full: refuses points (507) and tries again by itself.
+    Full,
+    /// A write or sync failed, or another process took over: no acknowledgement any more; reads go on.
+    Poisoned(Arc<str>),
+    /// Closed.
+    Closed,
+}
+
+/// What one thread at a time may do.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) flush: Mutex<()>,
+    pub(crate) compact: Mutex<()>,
+}
 
 /// A memtable that takes no more points, on its way to level 0.
 #[derive(Debug, Clone)]
@@ -34,7 +53,7 @@ pub(crate) struct Sealed {
     /// All of its points.
     pub(crate) view: MemtableView,
     /// The same points, sorted, once the flush has built them; then readers use these.
-    pub(crate) segments: Option<Arc<Vec<Segment>>>,
+    pub(crate) segments: Option<Arc<[Segment]>>,
 }
 
 impl Sealed {

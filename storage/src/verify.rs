@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::manifest::store::ManifestStore;
 use crate::manifest::{Edit, FileMeta, Version};
 use crate::parquet;
+use crate::place::Place;
 use crate::recovery::{LOG, lock, objects, runtime};
-use crate::store::Place;
 use crate::wal;
 
 /// One piece of damage.

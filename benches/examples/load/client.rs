@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::Result;
 
 /// Longest wait for one answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 

@@ -136,7 +136,7 @@ impl Args {
     }
 
     /// A command that is the null server's.
-    fn null_command(&self, address: SocketAddr) -> Result<Command> {
+    fn null_command(address: SocketAddr) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg0(NULL_NAME).arg(address.to_string());
         Ok(command)

@@ -15,9 +15,9 @@ use crate::client::{Connection, Head};
 /// Ticks a second of the CPU times in `/proc` (`USER_HZ`, 100 on every Linux platform that Rust runs on).
 const TICKS_PER_SECOND: u64 = 100;
 /// Longest start: the replay of a large log included.
-const START_TIMEOUT: Duration = Duration::from_secs(300);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 /// Longest stop or compaction.
-const STOP_TIMEOUT: Duration = Duration::from_secs(900);
+const STOP_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// What a process used up so far.
 #[derive(Debug, Clone, Copy, Default)]

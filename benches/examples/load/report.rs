@@ -57,29 +57,26 @@ impl Report {
         for row in &self.rows {
             if row.phase != phase {
                 phase = row.phase;
-                text.push_str(&format!("\n{phase}\n"));
+                text.extend(["\n", phase, "\n"]);
             }
-            text.push_str(&format!("  {}\n", row.line()));
+            text.extend(["  ", &row.line(), "\n"]);
         }
         text
     }
 
-    /// The table as JSON: an array of `{phase, what, value, unit, at_most?, at_least?, reached?}`.
+    /// The table as JSON: an array of `{phase, what, value, unit, at_most, at_least, reached}`; what does not apply is null.
     pub(crate) fn json(&self) -> String {
         let rows: Vec<serde_json::Value> = (self.rows.iter())
             .map(|row| {
-                let mut object = serde_json::json!({
+                let (at_most, at_least) = match row.target {
+                    Target::None => (None, None),
+                    Target::AtMost(bound) => (Some(bound), None),
+                    Target::AtLeast(bound) => (None, Some(bound)),
+                };
+                serde_json::json!({
                     "phase": row.phase, "what": row.what, "value": row.value, "unit": row.unit,
-                });
-                match row.target {
-                    Target::None => {}
-                    Target::AtMost(bound) => object["at_most"] = bound.into(),
-                    Target::AtLeast(bound) => object["at_least"] = bound.into(),
-                }
-                if let Some(reached) = row.is_reached() {
-                    object["reached"] = reached.into();
-                }
-                object
+                    "at_most": at_most, "at_least": at_least, "reached": row.is_reached(),
+                })
             })
             .collect();
         serde_json::Value::Array(rows).to_string()

@@ -237,3 +237,6 @@ fn time_zone(name: &str) -> Result<TimeZone> {
         Error::Invalid(vec![Fault { loc, msg, kind: FaultKind::Value }])
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ impl Pieces for WindowPieces {
     async fn write(&mut self, out: &mut Vec<u8>) -> Result<bool> {
         self.writer.begin(out);
         let Some(batch) = self.batches.next().await? else {
-            WindowWriter::finish(self.rows_left.map(|_| None), out);
+            WindowWriter::finish(if self.rows_left.is_some() { Next::Nothing } else { Next::NotAsked }, out);
             return Ok(false);
         };
         let Some(rows_left) = self.rows_left else {
@@ -113,7 +113,7 @@ impl Pieces for WindowPieces {
             self.last = Some(given);
         }
         if is_more {
-            WindowWriter::finish(Some(self.cursor()?.as_deref()), out);
+            WindowWriter::finish(self.cursor()?.as_deref().map_or(Next::Nothing, Next::Page), out);
         }
         Ok(!is_more)
     }

@@ -67,7 +67,7 @@ pub(super) enum Refusal {
 pub(super) struct Inflater(Decoder);
 
 enum Decoder {
-    Gzip(flate2::write::MultiGzDecoder<Bounded>),
+    Gzip(Box<flate2::write::MultiGzDecoder<Bounded>>),
     Zstd(zstd::stream::write::Decoder<'static, Bounded>),
 }
 
@@ -75,7 +75,7 @@ impl Inflater {
     pub(super) fn new(coding: Coding, bytes_max: usize, lease: Lease) -> io::Result<Self> {
         let out = Bounded { bytes: Vec::new(), bytes_max, lease, refusal: None };
         Ok(Self(match coding {
-            Coding::Gzip => Decoder::Gzip(flate2::write::MultiGzDecoder::new(out)),
+            Coding::Gzip => Decoder::Gzip(Box::new(flate2::write::MultiGzDecoder::new(out))),
             Coding::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(out)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;

@@ -87,7 +87,7 @@ impl Query {
     /// # Errors
     /// 422 with every fault.
     pub fn finish(self) -> Result<(), ApiError> {
-        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::validation(self.faults)) }
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::validation(&self.faults)) }
     }
 
     fn fault(&mut self, name: &'static str, msg: impl Into<std::borrow::Cow<'static, str>>, kind: FaultKind) {

@@ -62,8 +62,8 @@ impl Rates {
             return Ok(());
         };
         let client = network_of(address);
-        counters.address.admit(client)?;
-        if path.starts_with("/api/v1/auth/") { counters.login.admit(client) } else { Ok(()) }
+        counters.address.admit(&client)?;
+        if path.starts_with("/api/v1/auth/") { counters.login.admit(&client) } else { Ok(()) }
     }
 
     /// Counts a request of somebody who is let in.
@@ -74,7 +74,7 @@ impl Rates {
         let Some(counters) = &self.limits else {
             return Ok(());
         };
-        counters.principal.admit(match &principal.means {
+        counters.principal.admit(&match &principal.means {
             Means::Token { .. } => Who::Person(principal.user),
             Means::Key { id, .. } => Who::Key(Arc::clone(id)),
         })
@@ -107,13 +107,13 @@ impl<K: Hash + Eq + Clone> Counter<K> {
         Self { limiter, clock: DefaultClock::default(), asked: AtomicU64::new(0) }
     }
 
-    fn admit(&self, client: K) -> Result<(), ApiError> {
+    fn admit(&self, client: &K) -> Result<(), ApiError> {
         // Looked at rarely, so that an ordinary question costs one look-up.
         if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-        self.limiter.check_key(&client).map(drop).map_err(|refused| {
+        self.limiter.check_key(client).map(drop).map_err(|refused| {
             let wait = refused.wait_time_from(self.clock.now());
             ApiError::too_many(u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX))
         })
@@ -171,7 +171,7 @@ mod tests {
     fn who_has_been_quiet_is_forgotten() {
         let counter = Counter::new(Quota::per_second(positive(1_000_000)), 1);
         for client in 0..3 * SWEEP_EVERY {
-            counter.admit(client).unwrap();
+            counter.admit(&client).unwrap();
         }
         assert!(counter.limiter.len() <= 2 * usize::try_from(SWEEP_EVERY).unwrap());
     }

@@ -1,7 +1,6 @@
 //! `/api-keys`: one's own keys. Wants a person's token: a key cannot make keys.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use crate::auth::{NewKey, Principal, Scopes};
 use crate::control::entities::api_key::Model;
 use crate::control::repository::api_keys;
 use crate::error::ApiError;
+use crate::extract::Payload;
 use crate::state::AppState;
 
 /// The operations, below `/api/v1`.
@@ -105,7 +105,7 @@ pub struct KeyList {
 async fn create(
     principal: Principal,
     State(state): State<AppState>,
-    body: Bytes,
+    body: Payload,
 ) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
     principal.require_token()?;
     let mut fields = Fields::parse(&body)?;

@@ -1,7 +1,6 @@
 //! `/auth/*`: register, log in by password or one-time code, refresh, log out.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -14,6 +13,7 @@ use super::fields::Fields;
 use super::users::User;
 use crate::auth::{AuthError, Grant, NewUser, Role};
 use crate::error::ApiError;
+use crate::extract::Payload;
 use crate::state::AppState;
 
 /// The operations, below `/api/v1`.
@@ -157,7 +157,11 @@ impl From<Grant> for Session {
         (status = 422, description = "faults, located"),
     )
 )]
-async fn register(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<(StatusCode, Json<User>), ApiError> {
+async fn register(
+    _: NoKey,
+    State(state): State<AppState>,
+    body: Payload,
+) -> Result<(StatusCode, Json<User>), ApiError> {
     let mut fields = Fields::parse(&body)?;
     let name = fields.name("name");
     let email = fields.email("email");
@@ -183,7 +187,7 @@ async fn register(_: NoKey, State(state): State<AppState>, body: Bytes) -> Resul
         (status = 422, description = "faults, located"),
     )
 )]
-async fn login(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<Json<Session>, ApiError> {
+async fn login(_: NoKey, State(state): State<AppState>, body: Payload) -> Result<Json<Session>, ApiError> {
     let mut fields = Fields::parse(&body)?;
     let email = fields.email("email");
     let password = fields.password("password");
@@ -199,7 +203,7 @@ async fn login(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<J
         (status = 422, description = "faults, located"),
     )
 )]
-async fn send_code(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<Json<CodeSent>, ApiError> {
+async fn send_code(_: NoKey, State(state): State<AppState>, body: Payload) -> Result<Json<CodeSent>, ApiError> {
     let mut fields = Fields::parse(&body)?;
     let email = fields.email("email");
     fields.finish()?;
@@ -217,7 +221,7 @@ async fn send_code(_: NoKey, State(state): State<AppState>, body: Bytes) -> Resu
         (status = 422, description = "faults, located"),
     )
 )]
-async fn verify_code(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<Json<Session>, ApiError> {
+async fn verify_code(_: NoKey, State(state): State<AppState>, body: Payload) -> Result<Json<Session>, ApiError> {
     let mut fields = Fields::parse(&body)?;
     let email = fields.email("email");
     let code = fields.code("otp");
@@ -234,7 +238,7 @@ async fn verify_code(_: NoKey, State(state): State<AppState>, body: Bytes) -> Re
         (status = 422, description = "faults, located"),
     )
 )]
-async fn refresh(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<Json<Session>, ApiError> {
+async fn refresh(_: NoKey, State(state): State<AppState>, body: Payload) -> Result<Json<Session>, ApiError> {
     let mut fields = Fields::parse(&body)?;
     let token = fields.text("refresh_token");
     fields.finish()?;
@@ -249,7 +253,7 @@ async fn refresh(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result
         (status = 422, description = "faults, located"),
     )
 )]
-async fn logout(_: NoKey, State(state): State<AppState>, body: Bytes) -> Result<StatusCode, ApiError> {
+async fn logout(_: NoKey, State(state): State<AppState>, body: Payload) -> Result<StatusCode, ApiError> {
     let mut fields = Fields::parse(&body)?;
     let token = fields.text("refresh_token");
     fields.finish()?;

@@ -24,10 +24,10 @@ impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => Ok(Self { object, faults: Vec::new() }),
-            Ok(_) => Err(ApiError::validation(vec![fault(&[], "must be an object", FaultKind::Type)])),
+            Ok(_) => Err(ApiError::validation(&[fault(&[], "must be an object", FaultKind::Type)])),
             Err(error) => {
                 let at = Loc::Index(offset(body, error.line(), error.column()));
-                Err(ApiError::validation(vec![fault(&[at], "not valid JSON", FaultKind::Json)]))
+                Err(ApiError::validation(&[fault(&[at], "not valid JSON", FaultKind::Json)]))
             }
         }
     }
@@ -37,7 +37,7 @@ impl Fields {
     /// # Errors
     /// 422 with every fault.
     pub(crate) fn finish(self) -> Result<(), ApiError> {
-        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::validation(self.faults)) }
+        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::validation(&self.faults)) }
     }
 
     /// Notes a fault of a field.

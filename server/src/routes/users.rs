@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use arrow::array::timezone::Tz;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +16,7 @@ use crate::auth::{AuthError, Principal};
 use crate::control::entities::user;
 use crate::control::repository::users;
 use crate::error::ApiError;
+use crate::extract::Payload;
 use crate::state::AppState;
 
 /// The operations, below `/api/v1`.
@@ -82,7 +82,7 @@ async fn me(principal: Principal, State(state): State<AppState>) -> Result<Json<
         (status = 422, description = "faults, located"),
     )
 )]
-async fn change_me(principal: Principal, State(state): State<AppState>, body: Bytes) -> Result<Json<User>, ApiError> {
+async fn change_me(principal: Principal, State(state): State<AppState>, body: Payload) -> Result<Json<User>, ApiError> {
     principal.require_write()?;
     let mut fields = Fields::parse(&body)?;
     let name = fields.optional_name("name");

@@ -15,7 +15,7 @@ use crate::merge::{Input, merge};
 use crate::parquet::{self, Feed, Target};
 use crate::point::TimeRange;
 use crate::retention::{self, POINTS};
-use crate::snapshot::{Columns, PointStream, Selection, Users};
+use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::state::Shared;
 use crate::tombstone::Mask;
 
@@ -123,7 +123,7 @@ impl Pass<'_> {
             };
             // Every tombstone of the version that we started from has been applied, or does not reach an input by its
             // seq; then it does not reach what came of it either.
-            written.push(file_meta(id, target, facts, self.version.number));
+            written.push(file_meta(id, target, &facts, self.version.number));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::point::{MetricId, Origins, Seq, TimeRange};
 use crate::run::{OriginKeys, RunBuilder};
 use crate::segment::Segment;
-use crate::snapshot::{Columns, Selection, Users};
+use crate::selection::{Columns, Selection, Users};
 use crate::tombstone::Mask;
 
 /// Numbers of one user's chunks, ascending.

@@ -12,7 +12,7 @@ use crate::run::tests::{
     users,
 };
 use crate::segment::Segment;
-use crate::snapshot::{Columns, Users};
+use crate::selection::{Columns, Users};
 use crate::tombstone::{Mask, applicable};
 
 const METRIC: MetricId = MetricId(0);

@@ -9,7 +9,7 @@ use super::{Chunk, Memtable};
 use crate::error::Result;
 use crate::point::{METRICS_MAX, MetricId, Seq, UserId};
 use crate::run::{BATCH_ROWS_MAX, Keys, Projection, RunBuilder};
-use crate::snapshot::{Columns, Selection, Users};
+use crate::selection::{Columns, Selection, Users};
 use crate::tombstone::Mask;
 
 /// Above this many users the chunks are grouped once instead of looked up one by one.

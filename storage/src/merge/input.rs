@@ -7,7 +7,7 @@ use futures::StreamExt;
 
 use crate::error::Result;
 use crate::run::{Key, KeyCache, Projection, Rows, RunBuilder};
-use crate::snapshot::PointStream;
+use crate::selection::PointStream;
 
 /// A sorted run to be merged.
 pub(crate) enum Input {

@@ -18,7 +18,7 @@ use self::input::Cursor;
 use crate::dedup::is_corrected;
 use crate::error::Result;
 use crate::run::{BATCH_ROWS_MAX, Projection, RunBuilder};
-use crate::snapshot::{Columns, PointStream};
+use crate::selection::{Columns, PointStream};
 
 /// A slice of at least this many rows goes out as it is, without a copy.
 const PASS_ROWS_MIN: usize = 4_096;

@@ -23,7 +23,7 @@ fn run(points: &[(u8, Vec<RawPoint>)], accepted: i64) -> Model {
     model
 }
 
-fn projected(batches: Vec<RecordBatch>, columns: Columns) -> Vec<RecordBatch> {
+fn projected(batches: &[RecordBatch], columns: Columns) -> Vec<RecordBatch> {
     let projection = Projection::to(columns);
     batches.iter().map(|batch| projection.slice(batch, 0..batch.num_rows()).unwrap()).collect()
 }
@@ -46,7 +46,7 @@ proptest! {
             for (identity, content) in &run.0 {
                 model.put(identity.clone(), *content);
             }
-            let batches = projected(run.batches(*rows), needed);
+            let batches = projected(&run.batches(*rows), needed);
             inputs.push(if *is_stream {
                 Input::from(stream::iter(batches.into_iter().map(Ok)).boxed())
             } else {
@@ -76,7 +76,7 @@ fn long_slices_pass_without_a_copy() {
 #[test]
 fn one_input_passes_as_it_is() {
     let batches = run(&[(1, vec![(1, 1, 0, None)])], 0).batches(usize::MAX);
-    let narrow = projected(batches, Columns::default());
+    let narrow = projected(&batches, Columns::default());
     assert_eq!(collect(merge(vec![narrow.clone().into()], Columns::default(), 10)), narrow);
 }
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{FileMeta, Level};
 use crate::point::{Seq, TimeRange, UserId};
 use crate::schema::{RECORDED_AT, SCHEMA_VERSION, USER_ID, schema};
-use crate::snapshot::Users;
+use crate::selection::Users;
 
 /// Key of the schema's version.
 pub(super) const KEY_VERSION: &str = "avycenna.schema_version";

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::manifest::FileMeta;
 use crate::point::TimeRange;
 use crate::run::{BATCH_ROWS_MAX, Keys, Projection};
-use crate::snapshot::{Columns, PointStream, Selection, Users};
+use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::tombstone::Mask;
 
 /// Reads a selection from a file, without what the mask covers. Nothing happens before the first poll.

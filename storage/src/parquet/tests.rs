@@ -15,7 +15,7 @@ use crate::point::{MetricId, Seq, TimeRange};
 use crate::run::tests::{
     Identity, Model, assert_projected, columns, identity, raw_points, selection, times, user, users,
 };
-use crate::snapshot::{Columns, PointStream, Selection, Users};
+use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::tombstone::Mask;
 
 const TINY: Shape = Shape { page_rows: 8, row_group_rows: 24 };

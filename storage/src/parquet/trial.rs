@@ -1,6 +1,13 @@
 //! Figures, not truths: size and speed on lifelike points. Run by hand, optimised:
 //! `cargo test --release -p storage --lib trial -- --ignored --nocapture`.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::too_many_lines,
+    clippy::unchecked_time_subtraction,
+    reason = "a measurement, read by a person"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +23,7 @@ use crate::merge::{Input, merge};
 use crate::point::{MetricId, Origins, Part, PointBatch, Seq, TimeRange, UserId};
 use crate::run::BATCH_ROWS_MAX;
 use crate::run::tests::{accepted, selection};
-use crate::snapshot::{Columns, Selection, Users};
+use crate::selection::{Columns, Selection, Users};
 use crate::tombstone::Mask;
 
 const USERS: u64 = 350;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::manifest::FileMeta;
 use crate::point::{MetricId, TimeRange};
 use crate::run::Rows;
-use crate::snapshot::{Columns, Selection, Users};
+use crate::selection::{Columns, Selection, Users};
 use crate::tombstone::Mask;
 
 /// Most findings of one kind that a report lists.

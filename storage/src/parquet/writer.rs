@@ -1,6 +1,7 @@
 //! Writes a sorted run as one Parquet file.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMillisecondType};
@@ -14,7 +15,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{BloomFilterPosition, EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
 use super::footer::{KEY_CHECKSUMS, key_values, row_group_range};
@@ -24,7 +25,7 @@ use crate::manifest::Level;
 use crate::point::{Seq, UserId};
 use crate::run::Keys;
 use crate::schema::{ACCEPTED_AT, CORRECTED, RECORDED_AT, SORT_KEY, SOURCE, SOURCE_DEVICE_ID, USER_ID, VALUE, schema};
-use crate::snapshot::PointStream;
+use crate::selection::PointStream;
 
 /// How a file is divided.
 #[derive(Debug, Clone, Copy)]
@@ -255,7 +256,8 @@ impl<'a> Encoder<'a> {
             let Some(range) = range else {
                 return Err(Error::Batch { what: "a row group is not where it was written" });
             };
-            self.checksums.push_str(&format!("{:08x}", crc32c::crc32c(range)));
+            // Writing to a string cannot fail.
+            let _ = write!(self.checksums, "{:08x}", crc32c::crc32c(range));
         }
         self.row_groups = self.writer.flushed_row_groups().len();
         self.drained_bytes += bytes.len() as u64;
@@ -296,11 +298,8 @@ fn properties(target: &Target, traits: &Traits, shape: Shape) -> Result<WriterPr
         .set_data_page_size_limit(PAGE_BYTES_MAX)
         .set_dictionary_page_size_limit(PAGE_BYTES_MAX)
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_bloom_filter_position(BloomFilterPosition::End)
         .set_column_statistics_enabled(column(USER_ID), EnabledStatistics::Page)
         .set_column_statistics_enabled(column(RECORDED_AT), EnabledStatistics::Page)
-        .set_column_bloom_filter_fpp(column(USER_ID), 0.01)
-        .set_column_bloom_filter_max_ndv(column(USER_ID), shape.row_group_rows as u64)
         .set_column_dictionary_enabled(column(RECORDED_AT), false)
         .set_column_encoding(column(RECORDED_AT), Encoding::DELTA_BINARY_PACKED)
         .set_column_dictionary_enabled(column(CORRECTED), false)

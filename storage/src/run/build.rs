@@ -15,7 +15,7 @@ use arrow::record_batch::RecordBatch;
 use super::{Rows, Text, assemble};
 use crate::error::{Error, Result};
 use crate::point::BATCH_POINTS_MAX;
-use crate::snapshot::Columns;
+use crate::selection::Columns;
 
 /// Most rows in a batch that a reader gets.
 pub(crate) const BATCH_ROWS_MAX: usize = 65_536;

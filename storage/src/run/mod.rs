@@ -17,7 +17,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::error::{Error, Result};
 use crate::point::{TimeRange, UserId};
-use crate::snapshot::{Columns, Users};
+use crate::selection::{Columns, Users};
 
 /// A dictionary column.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::point::{MetricId, Origins, Part, PointBatch, Seq};
-use crate::snapshot::Selection;
+use crate::selection::Selection;
 
 /// User, time, source, device.
 pub(crate) type Identity = (UserId, i64, String, Option<String>);

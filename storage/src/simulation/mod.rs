@@ -19,9 +19,10 @@ pub use self::random::Random;
 use crate::clock::ManualClock;
 use crate::config::StorageConfig;
 use crate::disk::sim::SimDisk;
+use crate::place::Place;
 use crate::point::TimeRange;
-use crate::snapshot::{Columns, Selection, Users};
-use crate::store::{Place, Storage};
+use crate::selection::{Columns, Selection, Users};
+use crate::store::Storage;
 use crate::{Snapshot, schema, verify};
 
 /// Metrics that the simulation uses.
@@ -70,7 +71,8 @@ fn open(disk: &SimDisk) -> crate::Result<Storage> {
 pub fn run(seed: u64, step: u64) -> Result<Outcome, String> {
     let operations = Operation::sequence(seed);
     let disk = SimDisk::new(seed);
-    let told = play(&disk, &operations).map_err(|error| format!("seed {seed}, undisturbed: {error}"))?;
+    let told =
+        play(&disk, &operations, Check::EachOperation).map_err(|error| format!("seed {seed}, undisturbed: {error}"))?;
     if let Some(error) = told.error {
         return Err(format!("seed {seed}, undisturbed: operation {} failed: {error}", told.done));
     }
@@ -92,8 +94,17 @@ struct Told {
     error: Option<crate::Error>,
 }
 
-/// Plays operations until one fails. Checks what is read after each against the model.
-fn play(disk: &SimDisk, operations: &[Operation]) -> Result<Told, String> {
+/// What a run compares with the model while it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// Everything, after each operation.
+    EachOperation,
+    /// Nothing: the same operations were compared in the undisturbed run.
+    Nothing,
+}
+
+/// Plays operations until one fails.
+fn play(disk: &SimDisk, operations: &[Operation], check: Check) -> Result<Told, String> {
     let mut model = Model::default();
     let mut storage = match open(disk) {
         Ok(storage) => storage,
@@ -126,7 +137,9 @@ fn play(disk: &SimDisk, operations: &[Operation]) -> Result<Told, String> {
             Ok(()) => model.apply(operation),
             Err(error) => return Ok(Told { done, error: Some(error) }),
         }
-        if let Some(found) = found(&storage.snapshot(), &storage, disk)? {
+        if check == Check::EachOperation
+            && let Some(found) = found(&storage.snapshot(), &storage, disk)?
+        {
             model.compare(&found).map_err(|error| format!("after operation {done} ({operation:?}): {error}"))?;
         }
     }
@@ -137,7 +150,7 @@ fn play(disk: &SimDisk, operations: &[Operation]) -> Result<Told, String> {
 fn crash_at(seed: u64, call: u64, operations: &[Operation]) -> Result<(), String> {
     let disk = SimDisk::new(seed);
     disk.crash_at(call);
-    let told = play(&disk, operations)?;
+    let told = play(&disk, operations, Check::Nothing)?;
     let survivor = disk.crash();
     let storage =
         open(&survivor).map_err(|error| format!("cannot open again after {} operations: {error}", told.done))?;
@@ -160,7 +173,8 @@ fn crash_at(seed: u64, call: u64, operations: &[Operation]) -> Result<(), String
             ));
         }
     }
-    go_on(&storage, &survivor, model)
+    // The rest of a life after a crash costs as much as the crash: each eighth call is enough over all seeds.
+    if (seed + call).is_multiple_of(8) { go_on(&storage, &survivor, model) } else { Ok(()) }
 }
 
 /// After a recovery everything must still work, and nothing may be damaged.

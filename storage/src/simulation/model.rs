@@ -84,10 +84,10 @@ impl Operation {
             0..=10 => Self::Append(points(random)),
             11 | 12 => Self::Delete {
                 user: user(random.below(3)),
-                metric: METRICS[usize::from(random.below(2) == 1)],
+                metric: random.pick(&METRICS),
                 times: {
                     let start = time(random);
-                    TimeRange { start, end: start + DAY_US * i64::from(random.below(3) as u8) + 1 }
+                    TimeRange { start, end: start + DAY_US * random.small(3) + 1 }
                 },
             },
             13 => Self::Erase(user(random.below(3))),
@@ -105,7 +105,7 @@ impl Operation {
 }
 
 fn time(random: &mut Random) -> i64 {
-    START_US + i64::from(random.below(8) as u8) * DAY_US
+    START_US + random.small(8) * DAY_US
 }
 
 fn points(random: &mut Random) -> Points {
@@ -114,11 +114,11 @@ fn points(random: &mut Random) -> Points {
     let count = if random.below(4) == 0 { 60 + random.below(200) } else { 1 + random.below(6) };
     let points = (0..count)
         .map(|_| Point {
-            metric: METRICS[usize::from(random.below(3) == 0)],
-            recorded_at: time(random) + if count > 50 { i64::from(random.below(255) as u8) * 60_000_000 } else { 0 },
-            value: f64::from(random.below(4) as u8),
-            source: ["watch", "phone"][usize::from(random.below(4) == 0)],
-            device: [None, Some("a"), Some("b")][random.below(3) as usize],
+            metric: random.pick(&[METRICS[0], METRICS[0], METRICS[1]]),
+            recorded_at: time(random) + if count > 50 { random.small(255) * 60_000_000 } else { 0 },
+            value: random.pick(&[0.0, 1.0, 2.0, 3.0]),
+            source: random.pick(&["watch", "watch", "watch", "phone"]),
+            device: random.pick(&[None, Some("a"), Some("b")]),
         })
         .collect();
     Points { user, points }

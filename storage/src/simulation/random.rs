@@ -23,4 +23,15 @@ impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next_u64().checked_rem(bound).unwrap_or(0)
     }
+
+    /// A whole number below `bound`, signed.
+    pub(super) fn small(&mut self, bound: u8) -> i64 {
+        i64::try_from(self.below(u64::from(bound))).unwrap_or(0)
+    }
+
+    /// One of several.
+    #[expect(clippy::indexing_slicing, reason = "the index is below the length")]
+    pub(super) fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap_or(0)]
+    }
 }

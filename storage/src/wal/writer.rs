@@ -18,11 +18,11 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
 use crate::manifest::Scope;
 use crate::memtable::Memtable;
 use crate::point::{Accepted, MetricId, PointBatch, Seq, UserId};
-use crate::state::{Sealed, Shared};
-use crate::store::{Event, Health, Observer};
+use crate::state::{Health, Sealed, Shared};
 use crate::wal::Log;
 
 /// Most bytes of batches in one group: bounds the latency of a group and the size of a frame.

@@ -40,7 +40,7 @@ impl Bench<'_> {
             watch::beside(&server, Some(data_dir), &files, &progress, traffic.points_sent, || {
                 self.send_and_ask(server.address, &heads, &traffic, &asks, &progress)
             })?;
-        let cpu = server.usage()?.cpu - before.cpu;
+        let cpu = server.usage()?.cpu.saturating_sub(before.cpu);
         self.report.add(PHASE, "points a second", sent.points_per_second(), "1/s", NoTarget);
         self.report.add_latencies(PHASE, "acknowledgement", &sent.acks_ns, NoTarget, NoTarget);
         for (question, ns) in QUESTIONS.into_iter().zip(&answers) {

@@ -26,7 +26,7 @@ impl Bench<'_> {
             let count = if self.args.quick { QUESTION_COUNT / 10 } else { QUESTION_COUNT };
             let before = server.usage()?;
             let ns = query::one_by_one(server.address, &heads, count)?;
-            let cpu = us_per_point(server.usage()?.cpu - before.cpu, count as u64);
+            let cpu = us_per_point(server.usage()?.cpu.saturating_sub(before.cpu), count as u64);
             self.report.add_latencies(PHASE, question.name(), &ns, AtMost(target), NoTarget);
             self.report.add(PHASE, format!("{}, server CPU", question.name()), cpu, "µs", NoTarget);
             let time = Duration::from_secs(if self.args.quick { 1 } else { 4 });

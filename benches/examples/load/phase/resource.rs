@@ -21,13 +21,13 @@ impl Bench<'_> {
     pub(super) fn null(&mut self, traffic: &Traffic) -> Result<f64> {
         eprintln!("null server");
         let address = process::free_address()?;
-        let server = Server::start(&mut self.args.null_command(address)?, address, READY_PATH)?;
+        let server = Server::start(&mut Args::null_command(address)?, address, READY_PATH)?;
         let heads = self.bulk_heads(address);
         let bodies = NULL_POINTS / BODY_POINTS as u64;
         let some = traffic.deliveries.get(..usize::try_from(bodies)?).unwrap_or(&traffic.deliveries);
         let before = server.usage()?;
         let sent = ingest::closed_loop(address, &heads, traffic, some, self.args.connections, &Progress::default())?;
-        let us = us_per_point(server.usage()?.cpu - before.cpu, sent.points);
+        let us = us_per_point(server.usage()?.cpu.saturating_sub(before.cpu), sent.points);
         server.kill()?;
         self.report.add("null server", "CPU a point", us, "µs", NoTarget);
         self.report.add("null server", "points a second", sent.points_per_second(), "1/s", NoTarget);
@@ -54,7 +54,7 @@ impl Bench<'_> {
         self.report_memory(PHASE, &memory);
         if self.args.url.is_some() {
             if self.args.pid.is_some() {
-                let us = us_per_point(loaded.cpu - before.cpu, sent.points);
+                let us = us_per_point(loaded.cpu.saturating_sub(before.cpu), sent.points);
                 self.report.add(PHASE, "CPU a point, without the way to rest", us, "µs", NoTarget);
             }
             return Ok(empty_start);
@@ -65,8 +65,8 @@ impl Bench<'_> {
         compact.arg("compact").arg("--data-dir").arg(data_dir).stdout(std::process::Stdio::null());
         let at_rest = process::run(&mut compact, &|| files.look(data_dir))?;
         self.note_memory(at_rest);
-        let during = us_per_point(loaded.cpu - before.cpu, sent.points);
-        let after = us_per_point(stopped.cpu - loaded.cpu + at_rest.cpu, sent.points);
+        let during = us_per_point(loaded.cpu.saturating_sub(before.cpu), sent.points);
+        let after = us_per_point(stopped.cpu.saturating_sub(loaded.cpu) + at_rest.cpu, sent.points);
         let all = during + after;
         self.report.add(PHASE, "server CPU a point, until the last answer", during, "µs", NoTarget);
         self.report.add(PHASE, "server CPU a point, from there to rest", after, "µs", NoTarget);

@@ -55,6 +55,17 @@ fn write_head(fields: &[(&str, &str)], list: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b":[");
 }
 
+/// What `next_cursor` of a window says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next<'a> {
+    /// No limit was given: the field is absent.
+    NotAsked,
+    /// This was the last page: null.
+    Nothing,
+    /// Where the next page begins.
+    Page(&'a str),
+}
+
 /// Writes `{"metric","unit","data_points":[…]}` piece by piece.
 #[derive(Debug)]
 pub(crate) struct WindowWriter {
@@ -113,14 +124,15 @@ impl WindowWriter {
         Ok(())
     }
 
-    /// Writes what comes behind the last point. `next_cursor` is there if a limit was given, null at the end.
-    pub(crate) fn finish(next_cursor: Option<Option<&str>>, out: &mut Vec<u8>) {
+    /// Writes what comes behind the last point.
+    pub(crate) fn finish(next: Next<'_>, out: &mut Vec<u8>) {
         out.push(b']');
-        if let Some(cursor) = next_cursor {
-            out.extend_from_slice(b",\"next_cursor\":");
-            match cursor {
-                Some(cursor) => write_string(cursor, out),
-                None => out.extend_from_slice(b"null"),
+        match next {
+            Next::NotAsked => {}
+            Next::Nothing => out.extend_from_slice(b",\"next_cursor\":null"),
+            Next::Page(cursor) => {
+                out.extend_from_slice(b",\"next_cursor\":");
+                write_string(cursor, out);
             }
         }
         out.push(b'}');

@@ -52,7 +52,7 @@ pub(super) async fn feed(
             number,
             key: resident.key.clone(),
             skip: resident.bodies,
-            from_us: ledger.from_us(),
+            from_us: ledger.feed_from_us(),
             tell: tell.clone(),
         };
         let places = Arc::clone(&places);

@@ -86,7 +86,7 @@ impl Ledger {
 
     /// From where on points are fed: late ones of the days before may have been cut off at their end, so two days of
     /// them come again, which changes nothing.
-    pub(super) fn from_us(&self) -> i64 {
+    pub(super) fn feed_from_us(&self) -> i64 {
         match self.days_before {
             0 => self.start_us,
             days => self.start_us + (i64::from(days) - 2).max(0) * DAY_US,
@@ -122,7 +122,7 @@ mod tests {
         ledger.catch_up(now_us + 2 * DAY_US + 5);
         assert_eq!((ledger.days_before, ledger.days, ledger.people[0].bodies), (3, 5, 0));
         assert!(!ledger.is_complete);
-        assert_eq!(ledger.from_us(), ledger.start_us + DAY_US);
+        assert_eq!(ledger.feed_from_us(), ledger.start_us + DAY_US);
         assert_eq!(ledger.fleet().start_us(), ledger.start_us);
     }
 }

@@ -1,5 +1,7 @@
 //! The simulated disk keeps what was synced, and nothing else for certain.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const ROOT: &str = "";

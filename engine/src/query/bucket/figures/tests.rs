@@ -73,11 +73,12 @@ proptest! {
         let mut found = figures(&Aggregate::ALL, &[&values[..cut], &values[cut..]]);
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
-        let count = values.len() as f64;
+        let count = f64::from(u32::try_from(values.len()).unwrap());
         let mean = values.iter().sum::<f64>() / count;
         let percentile = |share: f64| {
             let place = share * (count - 1.0);
-            let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            let whole = (0..sorted.len()).take_while(|index| f64::from(u32::try_from(*index).unwrap()) <= place).count() - 1;
+            let (low, high) = (sorted[whole], sorted[(whole + 1).min(sorted.len() - 1)]);
             low + (high - low) * (place - place.floor())
         };
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

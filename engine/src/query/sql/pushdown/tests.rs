@@ -8,8 +8,8 @@ fn at(us: i64) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())))
 }
 
-fn set(texts: &[&str]) -> Option<BTreeSet<String>> {
-    Some(texts.iter().map(|text| (*text).to_owned()).collect())
+fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 #[test]
@@ -20,8 +20,8 @@ fn plain_comparisons_narrow() {
         col("recorded_at").gt_eq(at(100)).and(at(200).gt(col("recorded_at"))),
     ];
     let narrowed = Narrowed::by(&filters);
-    assert_eq!(narrowed.metrics, set(&["hrv", "steps"]));
-    assert_eq!(narrowed.users, set(&["usr_b"]));
+    assert_eq!(narrowed.metrics, Some(set(&["hrv", "steps"])));
+    assert_eq!(narrowed.users, Some(set(&["usr_b"])));
     assert_eq!(narrowed.times, TimeRange { start: 100, end: 201 });
 }
 
@@ -68,5 +68,5 @@ fn whatever_computes_stays_above() {
 #[test]
 fn contradictions_leave_nothing() {
     let filters = [col("metric").eq(lit("hrv")), col("metric").eq(lit("steps"))];
-    assert_eq!(Narrowed::by(&filters).metrics, set(&[]));
+    assert_eq!(Narrowed::by(&filters).metrics, Some(set(&[])));
 }

@@ -10,61 +10,20 @@ use crossbeam::channel::{self, Sender};
 use tokio::sync::oneshot;
 
 use crate::background;
-use crate::clock::Clock;
 use crate::compaction::plan::Goal;
 use crate::compaction::run;
 use crate::config::StorageConfig;
-use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::event::Observer;
 use crate::flush;
 use crate::manifest::{Edit, Scope, Tombstone};
 use crate::metrics::Metrics;
-use crate::point::{Accepted, Deletion, MetricId, PointBatch, Seq, UserId};
+use crate::place::Place;
+use crate::point::{Deletion, MetricId, PointBatch, Seq};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshot;
-use crate::state::Shared;
+use crate::state::{Health, Shared, Work};
 use crate::wal::writer::{Append, Order, Writer};
-
-/// What became durable, told by the log thread in order, before any ticket of the group answers.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A group of batches.
-    Accepted(&'a [Accepted]),
-    /// A deletion: what is known of (user, metric), or of the user if no metric is given, is no longer sure.
-    Deleted {
-        /// Whose.
-        user: UserId,
-        /// Which metric; all if `None`.
-        metric: Option<MetricId>,
-    },
-}
-
-/// Hears every [`Event`]; called on the log thread, so it must be quick and must not call the storage.
-pub type Observer = Box<dyn FnMut(Event<'_>) + Send>;
-
-/// Where things live.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The local disk: log, lock, and, without `objects`, everything else.
-    pub disk: Arc<dyn Disk>,
-    /// The store of Parquet files and manifests; `None` is the local disk, synced.
-    pub objects: Option<Arc<dyn object_store::ObjectStore>>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
-
-/// How the storage is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// Takes points.
-    Writable,
-    /// The disk is full: refuses points (507) and tries again by itself.
-    Full,
-    /// A write or sync failed, or another process took over: no acknowledgement any more; reads go on.
-    Poisoned(Arc<str>),
-    /// Closed.
-    Closed,
-}
 
 /// The answer to an [`Storage::append`], later: awaits, or blocks with [`Ticket::wait`].
 #[derive(Debug)]
@@ -99,13 +58,6 @@ pub struct Storage {
     work: Arc<Work>,
 }
 
-/// What one thread at a time may do.
-#[derive(Debug, Default)]
-pub(crate) struct Work {
-    pub(crate) flush: Mutex<()>,
-    pub(crate) compact: Mutex<()>,
-}
-
 struct Threads {
     log: std::thread::JoinHandle<()>,
     background: Option<background::Threads>,
@@ -124,6 +76,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`Error::Locked`] if another process has it, [`Error::Corrupt`] if acknowledged data is damaged.
+    #[expect(clippy::needless_pass_by_value, reason = "what is opened belongs to the storage")]
     pub fn open(place: Place, config: StorageConfig, mut observer: Observer) -> Result<Self> {
         let Recovered { shared, log, lock, accepted_at_ms, next_seal_id, erased } =
             recover(&place, config, &mut observer)?;
@@ -207,6 +160,7 @@ impl Storage {
     ///
     /// # Errors
     /// As [`Self::flush`].
+    #[expect(clippy::needless_pass_by_value, reason = "a deletion is given once")]
     pub fn delete(&self, deletion: Deletion) -> Result<()> {
         let (user, metric, scope) = match deletion {
             Deletion::Range { user, metric, times } => {
@@ -305,3 +259,6 @@ impl Drop for Storage {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Where a storage lives: disk, object store, clock.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+
+/// Where things live.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The local disk: log, lock, and, without `objects`, everything else.
+    pub disk: Arc<dyn Disk>,
+    /// The store of Parquet files and manifests; `None` is the local disk, synced.
+    pub objects: Option<Arc<dyn object_store::ObjectStore>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
