@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::{StreamExt, stream};
 
-use super::json::{BucketWriter, WindowWriter};
+use super::json::{BucketWriter, Next, WindowWriter};
 use crate::error::Result;
 use crate::query::JsonBody;
 use crate::query::budget::to_error;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use server::lifelike::BODY_POINTS;
 
 use super::{Bench, MIB, READY_PATH};
+use crate::Args;
 use crate::process::{self, Server};
 use crate::report::Target::{AtMost, None as NoTarget};
 use crate::report::us_per_point;
