@@ -30,7 +30,7 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let database = Database::new().await;
-        let mut config = (*database.config).clone();
+        let mut config = database.config.clone();
         config.limits.enabled = false;
         let disk = SimDisk::new(3);
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
@@ -143,7 +143,16 @@ async fn every_operation_asks_who_is_there() {
             }
         }
     }
-    insta::assert_snapshot!(open.join("\n"), @"");
+    insta::assert_snapshot!(open.join("\n"), @r"
+    post /api/v1/auth/login 422
+    post /api/v1/auth/logout 422
+    post /api/v1/auth/otp/send 422
+    post /api/v1/auth/otp/verify 422
+    post /api/v1/auth/refresh 422
+    post /api/v1/auth/register 422
+    get /healthz 200
+    get /readyz 200
+    ");
 }
 
 /// What the API is, a line an operation: a change of it is a change that clients see.
@@ -160,5 +169,25 @@ fn the_operations_are_those_that_are_promised() {
             lines.push(format!("{method} {path} ({}) → {}", parameters.join(", "), statuses.join(" ")));
         }
     }
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    get /api/v1/api-keys () → 200 401 403 429 500 503 504
+    post /api/v1/api-keys () → 201 401 403 408 409 413 422 429 500 503 504
+    delete /api/v1/api-keys/{id} (id) → 204 401 403 404 429 500 503 504
+    post /api/v1/auth/login () → 200 401 408 413 422 429 500 503 504
+    post /api/v1/auth/logout () → 204 408 413 422 429 500 503 504
+    post /api/v1/auth/otp/send () → 200 408 413 422 429 500 503 504
+    post /api/v1/auth/otp/verify () → 200 401 408 413 422 429 500 503 504
+    post /api/v1/auth/refresh () → 200 401 408 413 422 429 500 503 504
+    post /api/v1/auth/register () → 201 408 409 413 422 429 500 503 504
+    get /api/v1/users/me () → 200 401 429 500 503 504
+    patch /api/v1/users/me () → 200 401 408 413 422 429 500 503 504
+    post /api/v1/wearables/bulk-ingest () → 201 401 403 408 413 415 422 429 500 503 504 507
+    post /api/v1/wearables/ingest () → 201 401 403 408 413 415 422 429 500 503 504 507
+    get /api/v1/wearables/latest () → 200 401 403 429 500 503 504
+    delete /api/v1/wearables/metric/{metric} (metric, start, end) → 204 401 403 404 422 429 500 503 504
+    get /api/v1/wearables/metric/{metric} (metric, days, start, end, source, limit, cursor, bucket, agg, tz) → 200 401 403 404 422 429 500 503 504
+    get /api/v1/wearables/metrics () → 200 401 403 429 500 503 504
+    get /healthz () → 200 429 500 503 504
+    get /readyz () → 200 429 500 503 504
+    ");
 }

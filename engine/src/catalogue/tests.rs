@@ -162,6 +162,7 @@ fn conversions_give_what_a_person_expects() {
         ("hrv", "s", 0.042, 42.0),
         ("hrv", "ms (RMSSD)", 42.1, 42.1),
         ("spo2", "1", 0.97, 97.0),
+        ("spo2", "1", 0.58, 58.0),
         ("sleep_duration", "min", 450.0, 7.5),
         ("sleep_duration", "minutes", 7.0, 7.0 / 60.0),
         ("sleep_rem", "s", 5_400.0, 1.5),

@@ -183,7 +183,7 @@ mod tests {
         let zeros = vec![0; 4 << 20];
         let bombs = [(Coding::Gzip, gzip(&zeros)), (Coding::Zstd, zstd::encode_all(&zeros[..], 1).unwrap())];
         for (coding, bomb) in bombs {
-            assert!(bomb.len() < 40_000);
+            assert!(bomb.len() < zeros.len() / 50, "{coding:?}: {}", bomb.len());
             assert!(matches!(inflate(coding, &bomb, 1 << 20, 8 << 20), Err(Refusal::TooLong(_))), "{coding:?}");
             assert!(matches!(inflate(coding, &bomb, 8 << 20, 1 << 20), Err(Refusal::NoRoom(_))), "{coding:?}");
         }
