@@ -54,6 +54,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Another process has the data directory.
+    #[error("the data directory {} is in use by another process; stop it first, or name another by --data-dir", path.display())]
+    InUse {
+        /// Which.
+        path: std::path::PathBuf,
+    },
     /// The configuration's metrics.
     #[error("configuration: {0}")]
     Config(#[from] config::Error),
@@ -89,7 +95,7 @@ pub enum Error {
 /// connections are taken.
 ///
 /// # Errors
-/// [`Error`]; a data directory in use by another process is [`storage::Error::Locked`] inside of [`Error::Engine`].
+/// [`Error`]; a data directory in use by another process is [`Error::InUse`].
 pub fn run(config: Arc<Config>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
@@ -181,7 +187,10 @@ fn open_engine(config: &Config, clock: Arc<SystemClock>) -> Result<Engine, Error
     let path = &config.storage.data_dir;
     let disk = RealDisk::open(path).map_err(|source| Error::DataDir { path: path.clone(), source })?;
     let place = Place { disk: Arc::new(disk), objects: None, clock };
-    Ok(Engine::open(place, config.engine()?)?)
+    Engine::open(place, config.engine()?).map_err(|error| match error {
+        engine::Error::Storage(storage::Error::Locked { .. }) => Error::InUse { path: path.clone() },
+        error => error.into(),
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

@@ -99,7 +99,7 @@ pub enum Error {
         reason: Arc<str>,
     },
     /// The data directory is another process's.
-    #[error("{} is in use by another process; stop it first", path.display())]
+    #[error("the data directory is in use by another process (it holds {}); stop it first", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,

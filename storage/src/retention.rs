@@ -1,7 +1,7 @@
 //! Which files may leave the disk: those that no version names and no snapshot can see.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -10,7 +10,6 @@ use object_store::path::Path;
 
 use crate::error::{Error, Result};
 use crate::manifest::{FileMeta, Version};
-use crate::state::Shared;
 
 /// Folder of all Parquet files.
 pub(crate) const POINTS: &str = "points";
@@ -38,7 +37,7 @@ impl Retention {
     }
 
     /// Takes the files that nobody can see any more. Versions go in order: an older one may see the files of a newer.
-    fn take(&mut self, now: Duration, age_max: Duration) -> Vec<FileMeta> {
+    pub(crate) fn take(&mut self, now: Duration, age_max: Duration) -> Vec<FileMeta> {
         let mut gone = Vec::new();
         while let Some(oldest) = self.retired.front() {
             // A snapshot older than its longest life answers every read with an error, so its files may go.
@@ -51,32 +50,6 @@ impl Retention {
         }
         gone
     }
-}
-
-/// Removes the files that nobody can see any more, and old manifests.
-///
-/// # Errors
-/// I/O; what could not be removed is an orphan then, and goes at the next start.
-pub(crate) fn remove_retired(shared: &Shared) -> Result<()> {
-    let gone = shared
-        .retention
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(shared.clock.elapsed(), shared.config.snapshot_age_max);
-    if gone.is_empty() {
-        return Ok(());
-    }
-    shared.block_on(async {
-        for file in gone {
-            let path = Path::from(file.path.as_str());
-            shared.footers.forget(&file.path);
-            match shared.objects.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(Error::object("remove", &path, error)),
-            }
-        }
-        shared.manifest.prune(crate::manifest::store::KEPT).await
-    })
 }
 
 /// Removes files below [`POINTS`] that `version` does not name: leftovers of a crash. Only the owner of the lock, at
@@ -110,7 +83,7 @@ mod tests {
         let second = Arc::new(Version { number: 2, ..Version::default() });
         let day = Duration::from_hours(24);
         retention.retire(&first, Vec::new(), Duration::ZERO);
-        retention.retire(&second, vec![crate::manifest::example_file(7)], Duration::ZERO);
+        retention.retire(&second, vec![crate::manifest::tests::example_file(7)], Duration::ZERO);
         drop(second);
         assert!(retention.take(Duration::ZERO, day).is_empty(), "the first version sees file 7 still");
         drop(first);
@@ -121,7 +94,7 @@ mod tests {
     fn a_snapshot_past_its_longest_life_holds_nothing() {
         let mut retention = Retention::default();
         let version = Arc::new(Version::default());
-        retention.retire(&version, vec![crate::manifest::example_file(7)], Duration::ZERO);
+        retention.retire(&version, vec![crate::manifest::tests::example_file(7)], Duration::ZERO);
         assert!(retention.take(Duration::from_secs(9), Duration::from_secs(10)).is_empty());
         assert_eq!(retention.take(Duration::from_secs(10), Duration::from_secs(10)).len(), 1);
     }

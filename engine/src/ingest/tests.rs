@@ -82,7 +82,7 @@ fn a_good_body_becomes_columns_grouped_by_metric() {
     let times: Vec<_> = batch.recorded_at().iter().map(|at_us| time::format(*at_us)).collect();
     assert_eq!(
         times,
-        ["2026-06-01T08:00:00Z", "2026-06-01T07:55:00.25Z", "2026-05-31T22:00:00Z", "2026-06-02T08:30:00Z"]
+        ["2026-06-01T08:00:00Z", "2026-06-01T07:55:00.250Z", "2026-05-31T22:00:00Z", "2026-06-02T08:30:00Z"]
     );
     assert_eq!(batch.origin(), [0, 0, 1, 2]);
     let origins: Vec<_> = batch.origins().iter().collect();

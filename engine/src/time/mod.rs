@@ -221,14 +221,14 @@ fn date_text(day: i64) -> [u8; 10] {
     [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]
 }
 
-/// `.5Z` of 500,000: six digits without the zeros at the end.
+/// `.500Z` of 500,000: three digits where they are enough, else six, because some readers take no other number of them.
 fn write_fraction(fraction_us: i64, out: &mut Vec<u8>) {
     out.push(b'.');
     for pair in [fraction_us / 10_000, fraction_us / 100 % 100, fraction_us % 100] {
         out.extend_from_slice(&digits_of(pair));
     }
-    while out.last() == Some(&b'0') {
-        out.pop();
+    if fraction_us % 1_000 == 0 {
+        out.truncate(out.len() - 3);
     }
     out.push(b'Z');
 }

@@ -94,7 +94,7 @@ fn a_failed_day_does_not_spoil_the_remembered_one() {
 fn the_fraction_is_written_without_needless_zeros() {
     for (fraction_us, text) in [
         (0, "2026-06-01T08:30:00Z"),
-        (500_000, "2026-06-01T08:30:00.5Z"),
+        (500_000, "2026-06-01T08:30:00.500Z"),
         (1_000, "2026-06-01T08:30:00.001Z"),
         (123_456, "2026-06-01T08:30:00.123456Z"),
         (1, "2026-06-01T08:30:00.000001Z"),
@@ -130,7 +130,9 @@ proptest! {
             for at_us in [at_us, at_us - at_us.rem_euclid(SECOND_US)] {
                 let mut out = Vec::new();
                 formatter.write(at_us, &mut out);
-                let expected = jiff::Timestamp::from_microsecond(at_us).unwrap().to_string();
+                // jiff leaves zeros at the end out; here a fraction has none, three or six digits.
+                let digits = [0, 3, 6].into_iter().find(|digits| at_us % 10_i64.pow(6 - digits) == 0).unwrap();
+                let expected = format!("{:.*}", digits as usize, jiff::Timestamp::from_microsecond(at_us).unwrap());
                 prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
             }
         }

@@ -118,6 +118,9 @@ impl Failure {
 fn is_fenced(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if let Some(crate::serve::Error::InUse { .. }) = error.downcast_ref() {
+            return true;
+        }
         let storage = match error.downcast_ref::<engine::Error>() {
             Some(engine::Error::Storage(error)) => Some(error),
             _ => error.downcast_ref::<storage::Error>(),

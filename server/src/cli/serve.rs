@@ -50,7 +50,10 @@ impl Serve {
 /// [`Failure::Log`] for filters that are none, or if there is a log already.
 pub(crate) fn start_log(config: &Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.log.level).map_err(|error| Failure::Log(error.to_string()))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let started = match config.log.format {
         Format::Text => log.try_init(),
         Format::Json => log.json().flatten_event(true).try_init(),

@@ -10,6 +10,7 @@
 //! Memory is taken as bytes arrive, never because a header promised them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -27,6 +28,9 @@ const PIECE_BYTES: usize = 16 << 10;
 
 /// Most bytes that are reserved because `Content-Length` says so, before they are there.
 const TRUSTED_BYTES_MAX: usize = 128 << 10;
+
+/// Longest wait for the rest of a body that was refused.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A request's body. What it takes of the [`Room`] comes back when it is dropped.
 #[derive(Debug)]
@@ -58,15 +62,31 @@ impl FromRequest<AppState> for Payload {
         let coding = Coding::of(request.headers())?;
         let promised = promised_bytes(request.headers(), limits)?;
         let lease = Lease::new(&state.room);
-        let body = request.into_body();
+        let mut body = request.into_body();
         let read = async {
             match coding {
-                None => read_plain(body, promised, limits, lease).await,
-                Some(coding) => read_coded(body, coding, limits, lease).await,
+                None => read_plain(&mut body, promised, limits, lease).await,
+                Some(coding) => read_coded(&mut body, coding, limits, lease).await,
             }
         };
         let slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("the body took over {} s", limits.body_s));
-        tokio::time::timeout(limits.body_time(), read).await.map_err(slow)?
+        let answer = tokio::time::timeout(limits.body_time(), read).await.map_err(slow)?;
+        if answer.is_err() {
+            // Closing while the client still sends would reset the connection, and the client would never read why.
+            drop(tokio::time::timeout(LINGER, skip(&mut body, limits.body_bytes_max)).await);
+        }
+        answer
+    }
+}
+
+/// Reads and forgets what is left of a refused body, so many bytes at most.
+async fn skip(body: &mut Body, bytes_max: usize) {
+    let mut bytes = 0;
+    while let Ok(Some(piece)) = next_piece(body).await {
+        bytes += piece.len();
+        if bytes > bytes_max {
+            return;
+        }
     }
 }
 
@@ -79,9 +99,9 @@ fn promised_bytes(headers: &HeaderMap, limits: &Limits) -> Result<usize, ApiErro
     }
 }
 
-async fn read_plain(mut body: Body, promised: usize, limits: &Limits, mut lease: Lease) -> Result<Payload, ApiError> {
+async fn read_plain(body: &mut Body, promised: usize, limits: &Limits, mut lease: Lease) -> Result<Payload, ApiError> {
     let mut bytes = Vec::with_capacity(promised.min(TRUSTED_BYTES_MAX));
-    while let Some(piece) = next_piece(&mut body).await? {
+    while let Some(piece) = next_piece(body).await? {
         let total = bytes.len() + piece.len();
         if total > limits.body_bytes_max {
             return Err(ApiError::too_large("the body", limits.body_bytes_max));
@@ -92,10 +112,10 @@ async fn read_plain(mut body: Body, promised: usize, limits: &Limits, mut lease:
     Ok(Payload { bytes, _lease: lease })
 }
 
-async fn read_coded(mut body: Body, coding: Coding, limits: &Limits, lease: Lease) -> Result<Payload, ApiError> {
+async fn read_coded(body: &mut Body, coding: Coding, limits: &Limits, lease: Lease) -> Result<Payload, ApiError> {
     let mut inflater = Inflater::new(coding, limits.inflated_bytes_max, lease).map_err(ApiError::internal)?;
     let mut sent = 0;
-    while let Some(piece) = next_piece(&mut body).await? {
+    while let Some(piece) = next_piece(body).await? {
         sent += piece.len();
         if sent > limits.body_bytes_max {
             return Err(ApiError::too_large("the body", limits.body_bytes_max));

@@ -133,7 +133,7 @@ fn task(metric: &str, mut files: Vec<&FileMeta>, reason: Reason) -> Task {
 mod tests {
     use super::*;
     use crate::manifest::Scope;
-    use crate::manifest::example_file as file;
+    use crate::manifest::tests::example_file as file;
     use crate::point::{TimeRange, UserId};
 
     fn level0(id: u64) -> FileMeta {

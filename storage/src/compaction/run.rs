@@ -1,10 +1,11 @@
 //! Carries a [`Task`] out: reads its files, merges, writes one run a month, commits.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use futures::StreamExt;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
 use super::plan::{self, Goal, Task};
 use super::{month_name, month_of, month_start};
@@ -14,7 +15,7 @@ use crate::manifest::{Edit, FileMeta, Level, Version};
 use crate::merge::{Input, merge};
 use crate::parquet::{self, Feed, Target};
 use crate::point::TimeRange;
-use crate::retention::{self, POINTS};
+use crate::retention::POINTS;
 use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::state::Shared;
 use crate::tombstone::Mask;
@@ -27,7 +28,7 @@ const MERGE_ROWS: usize = 8_192;
 /// # Errors
 /// The I/O error that stopped it, or [`Error::Closed`] when the storage is stopping; nothing has changed then.
 pub(crate) fn step(shared: &Shared, goal: Goal) -> Result<bool> {
-    retention::remove_retired(shared)?;
+    remove_retired(shared)?;
     let state = shared.state();
     let now_ms = shared.clock.now_us().div_euclid(1_000);
     let Some(task) = plan::next(&state.version, &shared.config, goal, now_ms) else {
@@ -49,8 +50,34 @@ pub(crate) fn step(shared: &Shared, goal: Goal) -> Result<bool> {
     metrics.compaction_micros.add(u64::try_from(spent.as_micros()).unwrap_or(0));
     let (files, reason) = (task.inputs.len(), task.reason);
     tracing::debug!(metric = task.metric, files, ?reason, points, bytes, spent_ms = spent.as_millis(), "compacted");
-    retention::remove_retired(shared)?;
+    remove_retired(shared)?;
     Ok(true)
+}
+
+/// Removes the files that nobody can see any more, and old manifests.
+///
+/// # Errors
+/// I/O; what could not be removed is an orphan then, and goes at the next start.
+fn remove_retired(shared: &Shared) -> Result<()> {
+    let gone = shared
+        .retention
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(shared.clock.elapsed(), shared.config.snapshot_age_max);
+    if gone.is_empty() {
+        return Ok(());
+    }
+    shared.block_on(async {
+        for file in gone {
+            let path = Path::from(file.path.as_str());
+            shared.footers.forget(&file.path);
+            match shared.objects.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(Error::object("remove", &path, error)),
+            }
+        }
+        shared.manifest.prune(crate::manifest::store::KEPT).await
+    })
 }
 
 fn drop_tombstones(shared: &Shared) -> Result<bool> {
@@ -90,7 +117,7 @@ async fn rewrite(shared: &Shared, version: &Version, task: &Task) -> Result<Vec<
 /// Removes what a failed task wrote; what cannot be removed is an orphan of the next start.
 async fn remove(shared: &Shared, files: &[FileMeta]) {
     for file in files {
-        drop(shared.objects.delete(&object_store::path::Path::from(file.path.as_str())).await);
+        drop(shared.objects.delete(&Path::from(file.path.as_str())).await);
     }
 }
 

@@ -285,3 +285,24 @@ fn a_committed_version_survives_a_crash_at_every_call() {
         }
     }
 }
+
+/// A plain level-0 file.
+pub(crate) fn example_file(id: u64) -> FileMeta {
+    let user = |text| UserId::parse(text).unwrap();
+    FileMeta {
+        id,
+        path: format!("points/metric=heart_rate/level0/{id}.parquet"),
+        metric: "heart_rate".to_owned(),
+        level: Level::Zero,
+        rows: 1,
+        bytes: 1,
+        first_seq: Seq(id),
+        last_seq: Seq(id),
+        clean_through: 0,
+        user_min: user("usr_00000000"),
+        user_max: user("usr_zzzzzzzz"),
+        time_min: 0,
+        time_max: 1,
+        accepted_max_ms: 0,
+    }
+}

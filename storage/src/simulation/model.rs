@@ -53,10 +53,11 @@ const DAY_US: i64 = 86_400_000_000;
 /// 2026-05-28, so that a few days reach into the next month.
 const START_US: i64 = 1_779_926_400_000_000;
 
+#[expect(clippy::unwrap_used, reason = "the names are ids")]
 fn user(number: u64) -> UserId {
     const NAMES: [&str; 4] = ["usr_0000000a", "usr_0000000b", "usr_0000000c", "usr_0000000d"];
     let name = NAMES.get(usize::try_from(number).unwrap_or(0)).unwrap_or(&NAMES[0]);
-    UserId::parse(name).unwrap_or_else(|| unreachable!("the names are ids"))
+    UserId::parse(name).unwrap()
 }
 
 impl Operation {

@@ -168,6 +168,23 @@ fn a_closed_storage_says_so() {
     assert_eq!(storage.health(), Health::Closed);
 }
 
+#[test]
+fn a_snapshot_past_its_longest_life_reads_no_more() {
+    let disk = SimDisk::new(1);
+    let clock = Arc::new(ManualClock::at(NOW_US));
+    let place = Place { clock: Arc::clone(&clock) as Arc<dyn crate::Clock>, ..place(&disk) };
+    let storage = Storage::open(place, config(), Box::new(|_| ())).unwrap();
+    append(&storage, user('a'), 2).unwrap();
+    let selection =
+        Selection { metric: storage.metric("heart_rate").unwrap(), users: Users::All, times: TimeRange::ALL };
+    let snapshot = storage.snapshot();
+    clock.advance(config().snapshot_age_max);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let read = runtime.block_on(snapshot.read(selection, Columns::ALL).try_collect::<Vec<_>>());
+    assert!(matches!(read, Err(Error::SnapshotExpired { .. })), "{read:?}");
+    assert_eq!(rows(&storage).unwrap(), 2, "a new one reads");
+}
+
 /// A storage with one Parquet file at rest, and that file's path.
 fn at_rest(disk: &SimDisk) -> (Storage, PathBuf) {
     let storage = open(disk).unwrap();

@@ -203,6 +203,24 @@ async fn verify_finds_a_flipped_byte_and_names_file_and_place() {
     let name = file.file_name().unwrap().to_str().unwrap();
     assert!(said(&damaged).contains(name), "{name} in {}", said(&damaged));
     assert_eq!(std::fs::read(file).unwrap(), bytes, "verify changes nothing");
+
+    // Nobody is there to agree.
+    let asked = server.command(&["repair"]);
+    assert_eq!(asked.status.code(), Some(4), "{}", said(&asked));
+    assert!(said(&asked).contains("loses at most 500 points") && said(&asked).contains("drop it?"), "{}", said(&asked));
+    assert_eq!(std::fs::read(file).unwrap(), bytes, "without a yes nothing is dropped");
+    server.command_ok(&["repair", "--yes"]);
+    server.command_ok(&["verify"]);
+    server.restart().await;
+    ada_again(&server).await;
+}
+
+/// After a repair the server takes points and answers.
+async fn ada_again(server: &Server) {
+    let ada = server.client().with_key(&server.key("ada@example.org"));
+    ada.post(BULK, &bulk(&[heart_rate(61.0, &ago(30))])).await.expect(201);
+    let window = ada.get("/api/v1/wearables/metric/heart_rate").await.expect(200).json();
+    assert_eq!(window["data_points"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -34,8 +34,10 @@ async fn values_read_back_as_they_were_written_and_counts_are_whole() {
     let written = [61.3, 62.0, 100.000_000_000_000_01, 0.1 + 62.2, 349.999_999_999_999_94];
     let points: Vec<_> = (0..).zip(written).map(|(nth, value)| heart_rate(value, &ago(600 - nth))).collect();
     ada.post(BULK, &bulk(&points)).await.expect(201);
-    let window = ada.get("/api/v1/wearables/metric/heart_rate").await.expect(200);
-    let mut read = values(&window.json());
+    let window = ada.get("/api/v1/wearables/metric/heart_rate").await.expect(200).text;
+    // By the standard library: serde_json without `float_roundtrip` may miss the last bit.
+    let values = window.split(r#""value":"#).skip(1).map(|rest| rest.split(',').next().unwrap().parse::<f64>());
+    let mut read = values.collect::<Result<Vec<_>, _>>().unwrap();
     read.reverse();
     assert_eq!(read, written);
     let steps = json!({"metric": "steps", "value": 9241, "unit": "steps", "recorded_at": ago(60), "source": "watch"});

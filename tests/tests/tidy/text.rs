@@ -122,16 +122,17 @@ fn the_binaries_are_one_line() {
         let statements: Vec<_> = file
             .lines()
             .map(|(_, line)| code(line).trim())
-            .filter(|line| !line.is_empty() && *line != "fn main() {" && *line != "}")
+            .filter(|line| !line.is_empty() && !line.starts_with("fn main()") && *line != "}")
             .collect();
-        assert_eq!(statements, ["server::main();"], "{path}: both binaries do the same one thing");
+        assert_eq!(statements, ["server::main()"], "{path}: both binaries do the same one thing");
     }
 }
 
 /// Folders and files that may open files by themselves, each for its reason.
-const FILES_ALLOWED: [(&str, &str); 7] = [
+const FILES_ALLOWED: [(&str, &str); 8] = [
     ("storage/src/disk/", "the one place of the data's files"),
     ("server/src/config/", "reads avycenna.toml and makes the secret, 0600"),
+    ("server/src/control/open.rs", "makes the database's file, 0600, before SQLite opens it"),
     ("server/src/auth/", "reads and makes the secret, 0600"),
     ("server/src/mail.rs", "appends to the mail file"),
     ("server/src/cli/", "commands read files that a person names"),

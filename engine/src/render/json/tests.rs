@@ -49,7 +49,7 @@ fn a_window_is_written_as_the_api_shows_it() {
     ];
     insta::assert_snapshot!(
         window(&entry("heart_rate", "bpm", false), &batches, Next::NotAsked),
-        @r#"{"metric":"heart_rate","unit":"bpm","data_points":[{"value":62.0,"recorded_at":"2026-06-01T00:00:00Z","source":"watch"},{"value":61.5,"recorded_at":"2026-05-31T23:59:59.5Z","source":"a \"b\"\\\n\u0001ü"},{"value":60.0,"recorded_at":"1970-01-01T00:00:00Z","source":"ring"}]}"#
+        @r#"{"metric":"heart_rate","unit":"bpm","data_points":[{"value":62.0,"recorded_at":"2026-06-01T00:00:00Z","source":"watch"},{"value":61.5,"recorded_at":"2026-05-31T23:59:59.500Z","source":"a \"b\"\\\n\u0001ü"},{"value":60.0,"recorded_at":"1970-01-01T00:00:00Z","source":"ring"}]}"#
     );
 }
 
