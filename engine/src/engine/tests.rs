@@ -404,7 +404,7 @@ fn sql_reads_and_does_nothing_else() {
         "SELECT * FROM read_parquet('x')",
         "SELECT repeat('x', 1000000000)",
         "SELECT 1; SELECT 2",
-        "SELEC",
+        "SELECT FROM WHERE",
         "",
     ] {
         let error = fixture.sql(&[user('a')], sql).unwrap_err();
