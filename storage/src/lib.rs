@@ -45,7 +45,7 @@ mod state;
 pub mod store;
 pub(crate) mod tombstone;
 pub mod verify;
-pub(crate) mod wal;
+pub mod wal;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::StorageConfig;

@@ -12,7 +12,7 @@
 //! Not here: the thread that groups batches, what a poisoned log means for the rest, the memtable.
 
 pub(crate) mod file;
-pub(crate) mod frame;
+pub mod frame;
 pub(crate) mod replay;
 pub(crate) mod scan;
 pub(crate) mod verify;

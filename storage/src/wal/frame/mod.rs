@@ -91,7 +91,7 @@ pub(crate) enum DecodeError {
 ///
 /// # Errors
 /// [`Error::Batch`] if there is no batch, a metric has no name, or the frame would be larger than its length field.
-pub(crate) fn encode(
+pub fn encode(
     out: &mut Vec<u8>,
     first_seq: Seq,
     synced_through: Seq,
@@ -127,7 +127,7 @@ pub(crate) fn encode_gap(out: &mut Vec<u8>, first_seq: Seq, lost: u64) -> Result
 }
 
 /// Computes the checksums of an encoded frame for the file with this salt. Can be repeated with another salt.
-pub(crate) fn seal(frame: &mut [u8], salt: u32) {
+pub fn seal(frame: &mut [u8], salt: u32) {
     let body_crc = crc32c::crc32c_append(salt, frame.get(HEADER_BYTES..).unwrap_or_default());
     put(frame, BODY_CRC_AT, body_crc.to_le_bytes());
     let header_crc = crc32c::crc32c_append(salt, frame.get(..HEADER_CRC_AT).unwrap_or_default());
