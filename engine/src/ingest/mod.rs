@@ -65,12 +65,11 @@ pub fn parse_bulk(
     now_us: i64,
     body: &[u8],
 ) -> Result<PointBatch> {
-    let walk = |nodes: &[Node<'_>], columns: &mut Columns| {
+    parse(body, |nodes, columns| {
         let mut walk = Walk::new(catalogue, now_us, columns);
         walk.bulk(nodes);
         walk.finish(ids, user)
-    };
-    Scratch::with(|scratch| scratch.parse(body, walk))
+    })
 }
 
 /// Parses and validates a body that is one point.
@@ -84,11 +83,14 @@ pub fn parse_single(
     now_us: i64,
     body: &[u8],
 ) -> Result<PointBatch> {
-    let walk = |nodes: &[Node<'_>], columns: &mut Columns| {
+    parse(body, |nodes, columns| {
         let mut walk = Walk::new(catalogue, now_us, columns);
         walk.single(nodes);
         walk.finish(ids, user)
-    };
+    })
+}
+
+fn parse(body: &[u8], walk: impl Fn(&[Node<'_>], &mut Columns) -> Result<PointBatch>) -> Result<PointBatch> {
     Scratch::with(|scratch| scratch.parse(body, walk))
 }
 
