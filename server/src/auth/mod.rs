@@ -20,7 +20,7 @@ mod keys;
 mod otp;
 mod password;
 mod principal;
-mod random;
+pub(crate) mod random;
 mod refresh;
 #[cfg(test)]
 mod tests;
