@@ -35,6 +35,7 @@ fn documented() -> (Router<AppState>, OpenApi) {
     let api = OpenApiRouter::new()
         .merge(routes::wearables::router())
         .merge(routes::auth::router())
+        .merge(routes::sessions::router())
         .merge(routes::api_keys::router())
         .merge(routes::users::router())
         .merge(routes::check_ins::router())

@@ -21,6 +21,7 @@ mod otp;
 mod password;
 mod principal;
 pub(crate) mod random;
+mod recovery;
 mod refresh;
 #[cfg(test)]
 mod tests;

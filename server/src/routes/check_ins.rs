@@ -244,7 +244,7 @@ async fn change(
     let now_us = state.clock.now_us();
     let mut fields = Fields::parse(&body)?;
     let write = state.control.write().await?;
-    let found = check_ins::by_id(write.on(), principal.user.as_str(), &id).await?;
+    let found = check_ins::hold(write.on(), principal.user.as_str(), &id).await?;
     let mut row = found.ok_or_else(unknown)?;
     for key in ["mood", "energy", "focus", "checked_in_at"] {
         if fields.has(key) {

@@ -8,6 +8,7 @@ mod fields;
 pub mod grants;
 pub mod health;
 mod ids;
+pub mod sessions;
 pub mod symptoms;
 mod time;
 pub mod users;

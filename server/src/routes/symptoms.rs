@@ -217,7 +217,7 @@ async fn change(
     let now_us = state.clock.now_us();
     let mut fields = Fields::parse(&body)?;
     let write = state.control.write().await?;
-    let found = symptoms::by_id(write.on(), principal.user.as_str(), &id).await?;
+    let found = symptoms::hold(write.on(), principal.user.as_str(), &id).await?;
     let mut row = found.ok_or_else(unknown)?;
     for key in ["name", "severity", "onset_at"] {
         if fields.has(key) {

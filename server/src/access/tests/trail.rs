@@ -126,3 +126,32 @@ async fn while_the_database_is_locked_reads_wait_and_then_are_refused() {
     stage.read(&doctor.token, &path).await;
     assert_eq!(stage.read(&ada.token, "/audit").await["records"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_full_and_a_read_only_database_refuse_reads_and_leave_nothing_half_done() {
+    let mut database = Database::new().await;
+    // One connection, so that its settings are those of every statement.
+    database.config.control.connections_max = 1;
+    database.control = database.other().await;
+    let stage = Stage::on(database).await;
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
+    let path = format!("/grants/patient/{}/check-ins", ada.id);
+    sql(&stage, "PRAGMA max_page_count = 1").await;
+    let (mut answered, mut status) = (0, 200);
+    while status == 200 {
+        status = stage.get(&doctor.token, &path).await.0;
+        answered += 1;
+    }
+    assert_eq!(status, 507);
+    sql(&stage, "PRAGMA query_only = ON").await;
+    assert_eq!(stage.get(&doctor.token, &path).await.0, 503);
+    let body = json!({"mood": 1, "energy": 1, "focus": 1});
+    assert_eq!(stage.post(&ada.token, "/check-ins", body.clone()).await.0, 503);
+    sql(&stage, "PRAGMA query_only = OFF").await;
+    sql(&stage, "PRAGMA max_page_count = 1000000").await;
+    assert_eq!(stage.get(&doctor.token, &path).await.0, 200);
+    assert_eq!(stage.post(&ada.token, "/check-ins", body).await.0, 201);
+    let checked = verify(&stage.state.control).await.unwrap();
+    assert_eq!((checked.records, checked.breaks), (answered, vec![]));
+}

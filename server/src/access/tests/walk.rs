@@ -38,7 +38,7 @@ const SYMPTOMS: Statuses = [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 40
 const POINTS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 200, 403];
 
 /// Method and path as the description has them; the query or body that makes the request a good one; the answers.
-const TABLE: [(&str, &str, &str, Statuses); 44] = [
+const TABLE: [(&str, &str, &str, Statuses); 49] = [
     ("GET", "/healthz", "", OPEN),
     ("GET", "/readyz", "", OPEN),
     ("POST", "/api/v1/auth/register", "{}", LOGIN),
@@ -47,6 +47,11 @@ const TABLE: [(&str, &str, &str, Statuses); 44] = [
     ("POST", "/api/v1/auth/otp/verify", "{}", LOGIN),
     ("POST", "/api/v1/auth/refresh", "{}", LOGIN),
     ("POST", "/api/v1/auth/logout", "{}", LOGIN),
+    ("POST", "/api/v1/auth/forgot", "{}", LOGIN),
+    ("POST", "/api/v1/auth/reset", "{}", LOGIN),
+    ("POST", "/api/v1/auth/password", "{}", [401, 403, 422, 422, 422, 422, 422, 422, 422, 422, 422]),
+    ("GET", "/api/v1/auth/sessions", "", OWN),
+    ("DELETE", "/api/v1/auth/sessions/{id}", "", FOREIGN),
     ("GET", "/api/v1/users/me", "", OWN),
     ("PATCH", "/api/v1/users/me", "{}", OWN),
     ("GET", "/api/v1/api-keys", "", OWN),
@@ -99,6 +104,7 @@ struct Cast {
     check_in: String,
     symptom: String,
     key: String,
+    session: String,
     /// Between the patient and a doctor who does not ask.
     grant: String,
 }
@@ -139,7 +145,9 @@ impl Cast {
         stage.heart_rate(&patient, 62.0, 1.0).await;
         let keys = stage.read(&patient.token, "/api-keys").await;
         let key = keys["api_keys"][0]["id"].as_str().unwrap().to_owned();
-        Self { stage, patient, people, check_in, symptom, key, grant }
+        let sessions = stage.read(&patient.token, "/auth/sessions").await;
+        let session = sessions["sessions"][0]["id"].as_str().unwrap().to_owned();
+        Self { stage, patient, people, check_in, symptom, key, session, grant }
     }
 
     /// The credential of an actor; the wrong scope is the one that the method does not need.
@@ -157,6 +165,7 @@ impl Cast {
             _ if path.contains("/check-ins/") => &self.check_in,
             _ if path.contains("/symptoms/") => &self.symptom,
             _ if path.contains("/api-keys/") => &self.key,
+            _ if path.contains("/sessions/") => &self.session,
             _ => &self.grant,
         };
         path.replace("{patient_id}", &self.patient.id).replace("{metric}", "heart_rate").replace("{id}", id)

@@ -46,6 +46,15 @@ pub async fn by_id(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result
     Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).one(on).await.map_err(at("find a check-in"))
 }
 
+/// As [`by_id`], held against changes until the transaction ends.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn hold(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result<Option<Model>> {
+    let found = Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).lock_exclusive().one(on).await;
+    found.map_err(at("find a check-in"))
+}
+
 /// Writes a check-in that is there, whole.
 ///
 /// # Errors

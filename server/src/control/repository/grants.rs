@@ -94,7 +94,7 @@ fn newest_first(select: Select<Entity>) -> Select<Entity> {
 /// Writes what an answer or an end changes of a grant.
 ///
 /// # Errors
-/// [`Error::Database`].
+/// [`Error::Conflict`] if another grant between the two became active at this moment, [`Error::Database`].
 pub async fn update(on: &impl ConnectionTrait, grant: &Model) -> Result<()> {
     let row = ActiveModel {
         patient_id: Set(grant.patient_id.clone()),
@@ -105,7 +105,7 @@ pub async fn update(on: &impl ConnectionTrait, grant: &Model) -> Result<()> {
         ..Default::default()
     };
     let updated = Entity::update_many().set(row).filter(Column::Id.eq(&grant.id)).exec(on).await;
-    updated.map(|_| ()).map_err(at("update a grant"))
+    updated.map(|_| ()).map_err(conflict_at("update a grant", "the place of the active grant"))
 }
 
 /// Writes down that a doctor's grants have run out, those whose time is over.
