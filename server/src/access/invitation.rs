@@ -37,6 +37,9 @@ pub enum GrantError {
     /// The caller takes part, but this is for the other side to do.
     #[error("only the patient can do this")]
     NotYours,
+    /// A doctor invites their own address.
+    #[error("is your own address")]
+    Oneself,
     /// The grant stands where this move does not begin.
     #[error("the grant is {}", .0.as_str())]
     Impossible(Status),
@@ -56,6 +59,10 @@ impl From<GrantError> for ApiError {
         match error {
             GrantError::Unknown => Self::not_found(error.to_string()),
             GrantError::NotYours => Self::forbidden(error.to_string()),
+            GrantError::Oneself => {
+                let loc = [engine::Loc::Key("body"), engine::Loc::Key("patient_email")];
+                Self::fault(&loc, error.to_string(), engine::FaultKind::Value)
+            }
             GrantError::Impossible(_) => Self::conflict(error.to_string()),
             GrantError::NotPart(_) => {
                 let loc = [engine::Loc::Key("body"), engine::Loc::Key("permissions")];
@@ -93,6 +100,9 @@ pub async fn invite(
     };
     let write = control.write().await?;
     let doctor = users::by_id(write.on(), doctor_id).await?.ok_or(GrantError::Unknown)?;
+    if doctor.email == row.patient_email {
+        return Err(GrantError::Oneself);
+    }
     grants::expire(write.on(), doctor_id, now_us).await?;
     grants::insert(write.on(), row.clone(), PENDING_MAX).await?;
     write.commit().await?;

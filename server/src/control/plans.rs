@@ -21,9 +21,9 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, check_ins::select("u", 0)).await,
         plan(&fixture, symptoms::select("u", 0)).await,
         plan(&fixture, grants::select_between("d", "p")).await,
-        plan(&fixture, grants::select_outgoing("d")).await,
-        plan(&fixture, grants::select_accepted("p")).await,
-        plan(&fixture, grants::select_addressed("p@example.org")).await,
+        plan(&fixture, grants::select_outgoing("d", &["active"])).await,
+        plan(&fixture, grants::select_accepted("p", &["active", "pending"])).await,
+        plan(&fixture, grants::select_addressed("p@example.org", &["pending"])).await,
         plan(&fixture, audit::select_page("p", 9, 9)).await,
     ];
     insta::assert_snapshot!(plans.join("\n"), @r"

@@ -66,13 +66,13 @@ pub struct NewCheckIn {
 #[derive(Debug, ToSchema)]
 pub struct ChangeCheckIn {
     /// 1 to 5.
-    #[schema(minimum = 1, maximum = 5)]
+    #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub mood: Option<i32>,
     /// 1 to 5.
-    #[schema(minimum = 1, maximum = 5)]
+    #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub energy: Option<i32>,
     /// 1 to 5.
-    #[schema(minimum = 1, maximum = 5)]
+    #[schema(nullable = false, minimum = 1, maximum = 5)]
     pub focus: Option<i32>,
     /// 0 to 24.
     #[schema(minimum = 0, maximum = 24)]
@@ -84,7 +84,7 @@ pub struct ChangeCheckIn {
     #[schema(max_length = 2000)]
     pub note: Option<String>,
     /// RFC 3339.
-    #[schema(format = DateTime)]
+    #[schema(nullable = false, format = DateTime)]
     pub checked_in_at: Option<String>,
 }
 

@@ -57,12 +57,13 @@ pub struct NewSymptom {
 #[derive(Debug, ToSchema)]
 pub struct ChangeSymptom {
     /// 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// `mild`, `moderate`, `severe` or `critical`.
+    #[schema(nullable = false)]
     pub severity: Option<String>,
     /// When it began.
-    #[schema(format = DateTime)]
+    #[schema(nullable = false, format = DateTime)]
     pub onset_at: Option<String>,
     /// When it was over; null if it came back.
     #[schema(example = "2026-06-02T07:30:00Z", format = DateTime)]

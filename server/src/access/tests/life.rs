@@ -239,6 +239,9 @@ async fn an_invitation_has_every_fault_located() {
     assert_eq!(places(&answer), expected);
     let (_, answer) = stage.post(&doctor.token, "/grants/invite", json!({})).await;
     assert_eq!(places(&answer), [json!(["body", "patient_email"]), json!(["body", "permissions"])]);
+    let own = json!({"patient_email": doctor.email, "permissions": ["symptoms"]});
+    let (_, answer) = stage.post(&doctor.token, "/grants/invite", own).await;
+    assert_eq!(places(&answer), [json!(["body", "patient_email"])]);
     assert_eq!(stage.get(&doctor.token, "/grants/outgoing?status=open").await.0, 422);
 }
 

@@ -53,41 +53,49 @@ pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> S
         .filter(Column::Status.eq("active"))
 }
 
-/// What a doctor has asked for, newest first, at most [`LISTED_MAX`].
+/// What a doctor has asked for and is stored with one of these statuses, newest first, at most [`LISTED_MAX`].
 ///
 /// # Errors
 /// [`Error::Database`].
-pub async fn outgoing(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Model>> {
-    select_outgoing(doctor_id).all(on).await.map_err(at("list a doctor's grants"))
+pub async fn outgoing(on: &impl ConnectionTrait, doctor_id: &str, statuses: &[&str]) -> Result<Vec<Model>> {
+    select_outgoing(doctor_id, statuses).all(on).await.map_err(at("list a doctor's grants"))
 }
 
 /// The statement of [`outgoing`].
-pub(in crate::control) fn select_outgoing(doctor_id: &str) -> Select<Entity> {
-    newest_first(Entity::find().filter(Column::DoctorId.eq(doctor_id)))
+pub(in crate::control) fn select_outgoing(doctor_id: &str, statuses: &[&str]) -> Select<Entity> {
+    newest_first(Entity::find().filter(Column::DoctorId.eq(doctor_id)), statuses)
 }
 
-/// What a patient was asked for: accepted by them, or addressed to them. Newest first, at most [`LISTED_MAX`] of each.
+/// What a patient was asked for and is stored with one of these statuses: accepted by them, or addressed to them. Newest
+/// first, at most [`LISTED_MAX`] of each.
 ///
 /// # Errors
 /// [`Error::Database`].
-pub async fn incoming(on: &impl ConnectionTrait, patient_id: &str, email: &str) -> Result<Vec<Model>> {
-    let mut found = select_accepted(patient_id).all(on).await.map_err(at("list a patient's grants"))?;
-    found.extend(select_addressed(email).all(on).await.map_err(at("list an address's invitations"))?);
+pub async fn incoming(
+    on: &impl ConnectionTrait,
+    patient_id: &str,
+    email: &str,
+    statuses: &[&str],
+) -> Result<Vec<Model>> {
+    let mut found = select_accepted(patient_id, statuses).all(on).await.map_err(at("list a patient's grants"))?;
+    found.extend(select_addressed(email, statuses).all(on).await.map_err(at("list an address's invitations"))?);
     found.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
     Ok(found)
 }
 
 /// The first statement of [`incoming`].
-pub(in crate::control) fn select_accepted(patient_id: &str) -> Select<Entity> {
-    newest_first(Entity::find().filter(Column::PatientId.eq(patient_id)))
+pub(in crate::control) fn select_accepted(patient_id: &str, statuses: &[&str]) -> Select<Entity> {
+    newest_first(Entity::find().filter(Column::PatientId.eq(patient_id)), statuses)
 }
 
 /// The second statement of [`incoming`].
-pub(in crate::control) fn select_addressed(email: &str) -> Select<Entity> {
-    newest_first(Entity::find().filter(Column::PatientEmail.eq(email)).filter(Column::PatientId.is_null()))
+pub(in crate::control) fn select_addressed(email: &str, statuses: &[&str]) -> Select<Entity> {
+    let addressed = Entity::find().filter(Column::PatientEmail.eq(email)).filter(Column::PatientId.is_null());
+    newest_first(addressed, statuses)
 }
 
-fn newest_first(select: Select<Entity>) -> Select<Entity> {
+fn newest_first(select: Select<Entity>, statuses: &[&str]) -> Select<Entity> {
+    let select = select.filter(Column::Status.is_in(statuses.iter().copied()));
     select.order_by_desc(Column::CreatedAt).order_by_desc(Column::Id).limit(LISTED_MAX)
 }
 

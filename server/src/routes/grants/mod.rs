@@ -95,7 +95,8 @@ async fn incoming(
     let (on, now_us) = (state.control.read(), state.clock.now_us());
     let patient_id = principal.user.as_str();
     let patient = users::by_id(on, patient_id).await?.ok_or(AuthError::Invalid)?;
-    let rows = with_status(grants::incoming(on, patient_id, &patient.email).await?, &wanted, now_us)?;
+    let rows =
+        with_status(grants::incoming(on, patient_id, &patient.email, &stored_of(&wanted)).await?, &wanted, now_us)?;
     let people = grants::people(on, rows.iter().map(|(row, _)| row.doctor_id.clone()).collect()).await?;
     let grants = rows.into_iter().map(|(row, status)| incoming_of(row, status, &people)).collect();
     Ok(Json(IncomingList { grants }))
@@ -115,7 +116,7 @@ async fn outgoing(
 ) -> Result<Json<OutgoingList>, ApiError> {
     let wanted = wanted_of(raw.as_deref(), &[Status::Active])?;
     let (on, now_us) = (state.control.read(), state.clock.now_us());
-    let rows = with_status(grants::outgoing(on, principal.user.as_str()).await?, &wanted, now_us)?;
+    let rows = with_status(grants::outgoing(on, principal.user.as_str(), &stored_of(&wanted)).await?, &wanted, now_us)?;
     let people = grants::people(on, rows.iter().filter_map(|(row, _)| row.patient_id.clone()).collect()).await?;
     let grants = rows.into_iter().map(|(row, status)| outgoing_of(row, status, &people)).collect();
     Ok(Json(OutgoingList { grants }))
@@ -281,6 +282,13 @@ fn wanted_of(raw: Option<&str>, default: &[Status]) -> Result<Vec<Status>, ApiEr
     }
     query.finish()?;
     Ok(wanted)
+}
+
+/// The statuses that rows may be stored with for these: one that has run out may still say what it was before.
+fn stored_of(wanted: &[Status]) -> Vec<&'static str> {
+    let all = Status::ALL.into_iter();
+    let can_be = |stored: &Status| wanted.contains(stored) || wanted.contains(&stored.at(i64::MAX, Some(0)));
+    all.filter(can_be).map(Status::as_str).collect()
 }
 
 fn with_status(
