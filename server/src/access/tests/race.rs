@@ -1,4 +1,7 @@
 //! A revocation against reads that are under way.
+//!
+//! Two things must hold: a read that begins behind the answer to the revocation is refused, and one that began before it
+//! is recorded before it or refused. The second is what a look at the grant outside of the record's transaction breaks.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -22,6 +25,13 @@ async fn read_until_refused(stage: &Stage, who: &Header, path: &str, is_revoked:
             _ => panic!("{status} {body}"),
         }
     }
+}
+
+/// How many reads a grant has let in.
+async fn records_of(stage: &Stage, grant: &str) -> u64 {
+    use crate::control::entities::audit_record::{Column, Entity};
+    use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+    Entity::find().filter(Column::GrantId.eq(grant)).count(stage.state.control.read()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -52,13 +62,15 @@ async fn race(stage: Stage) {
             }
             stage.revoke(if round % 2 == 0 { &patient } else { &doctor }, &id).await;
             is_revoked.store(true, Ordering::SeqCst);
+            records_of(&stage, &id).await
         };
         let credentials = [&doctor.token, &doctor.key];
         let reads = paths
             .iter()
             .enumerate()
             .map(|(nth, path)| read_until_refused(&stage, credentials[nth % 2], path, &is_revoked, &answered));
-        tokio::join!(revoking, futures::future::join_all(reads));
+        let (recorded, _) = tokio::join!(revoking, futures::future::join_all(reads));
+        assert_eq!(records_of(&stage, &id).await, recorded, "a read was let in by a grant that had ended");
     }
     let checked = crate::access::audit::verify(&stage.state.control).await.unwrap();
     assert_eq!(checked.breaks, []);
