@@ -89,6 +89,17 @@ impl ApiError {
         }
     }
 
+    /// As [`Self::validation`], with the fields of the body that the operation does not have.
+    pub fn validation_with_unknown(faults: &[Fault], unknown: impl IntoIterator<Item = String>) -> Self {
+        let unknown = unknown.into_iter().map(|name| {
+            let name: String = name.chars().take(64).collect();
+            json!({ "loc": ["body", name], "msg": "unknown field", "type": FaultKind::Value.as_str() })
+        });
+        let mut error = Self::validation(&[]);
+        error.detail = Detail::Faults(faults.iter().map(fault_json).chain(unknown).take(FAULTS_MAX).collect());
+        error
+    }
+
     /// 422 with a single fault.
     pub fn fault(loc: &[Loc], msg: impl Into<Cow<'static, str>>, kind: FaultKind) -> Self {
         Self::validation(&[Fault { loc: loc.to_vec(), msg: msg.into(), kind }])

@@ -6,6 +6,7 @@
 //!
 //! Routes are thin: extract, call, render. What a point means is the engine's; who may ask is `auth`'s.
 
+pub mod access;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -21,6 +21,10 @@ const FAILURE: &str = "Failure";
     ),
     tags(
         (name = "wearables", description = "Points in, points out"),
+        (name = "check-ins", description = "What people say of their day"),
+        (name = "symptoms", description = "What people suffer from"),
+        (name = "grants", description = "A patient lets a doctor in"),
+        (name = "audit", description = "Who has read what"),
         (name = "accounts", description = "People, sessions"),
         (name = "api-keys", description = "Keys for pipelines"),
         (name = "operation", description = "For supervisors"),

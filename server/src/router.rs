@@ -35,8 +35,13 @@ fn documented() -> (Router<AppState>, OpenApi) {
     let api = OpenApiRouter::new()
         .merge(routes::wearables::router())
         .merge(routes::auth::router())
+        .merge(routes::sessions::router())
         .merge(routes::api_keys::router())
-        .merge(routes::users::router());
+        .merge(routes::users::router())
+        .merge(routes::check_ins::router())
+        .merge(routes::symptoms::router())
+        .merge(routes::grants::router())
+        .merge(routes::audit::router());
     let (router, api) =
         OpenApiRouter::with_openapi(openapi::basis()).nest(BASE, api).merge(routes::health::router()).split_for_parts();
     (router, openapi::complete(api))

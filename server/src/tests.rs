@@ -144,12 +144,14 @@ async fn every_operation_asks_who_is_there() {
         }
     }
     insta::assert_snapshot!(open.join("\n"), @r"
+    post /api/v1/auth/forgot 422
     post /api/v1/auth/login 422
     post /api/v1/auth/logout 422
     post /api/v1/auth/otp/send 422
     post /api/v1/auth/otp/verify 422
     post /api/v1/auth/refresh 422
     post /api/v1/auth/register 422
+    post /api/v1/auth/reset 422
     get /healthz 200
     get /readyz 200
     ");
@@ -173,12 +175,40 @@ fn the_operations_are_those_that_are_promised() {
     get /api/v1/api-keys () → 200 401 403 429 500 503 504
     post /api/v1/api-keys () → 201 401 403 408 409 413 422 429 500 503 504
     delete /api/v1/api-keys/{id} (id) → 204 401 403 404 429 500 503 504
+    get /api/v1/audit (limit, cursor) → 200 401 403 422 429 500 503 504
+    post /api/v1/auth/forgot () → 200 408 413 422 429 500 503 504
     post /api/v1/auth/login () → 200 401 408 413 422 429 500 503 504
     post /api/v1/auth/logout () → 204 408 413 422 429 500 503 504
     post /api/v1/auth/otp/send () → 200 408 413 422 429 500 503 504
     post /api/v1/auth/otp/verify () → 200 401 408 413 422 429 500 503 504
+    post /api/v1/auth/password () → 204 401 403 408 413 422 429 500 503 504
     post /api/v1/auth/refresh () → 200 401 408 413 422 429 500 503 504
     post /api/v1/auth/register () → 201 408 409 413 422 429 500 503 504
+    post /api/v1/auth/reset () → 204 401 408 413 422 429 500 503 504
+    get /api/v1/auth/sessions () → 200 401 403 429 500 503 504
+    delete /api/v1/auth/sessions/{id} (id) → 204 401 403 404 429 500 503 504
+    get /api/v1/check-ins (days) → 200 401 403 422 429 500 503 504
+    post /api/v1/check-ins () → 201 401 403 408 413 422 429 500 503 504
+    delete /api/v1/check-ins/{id} (id) → 204 401 403 404 429 500 503 504
+    get /api/v1/check-ins/{id} (id) → 200 401 403 404 429 500 503 504
+    patch /api/v1/check-ins/{id} (id) → 200 401 403 404 408 413 422 429 500 503 504
+    get /api/v1/grants/incoming (status) → 200 401 403 422 429 500 503 504
+    post /api/v1/grants/invite () → 201 401 403 408 409 413 422 429 500 503 504
+    get /api/v1/grants/outgoing (status) → 200 401 403 422 429 500 503 504
+    get /api/v1/grants/patient/{patient_id}/check-ins (patient_id, days) → 200 401 403 422 429 500 503 504
+    get /api/v1/grants/patient/{patient_id}/overview (patient_id, days) → 200 401 403 422 429 500 503 504
+    get /api/v1/grants/patient/{patient_id}/symptoms (patient_id, days) → 200 401 403 422 429 500 503 504
+    get /api/v1/grants/patient/{patient_id}/wearables/latest (patient_id) → 200 401 403 429 500 503 504
+    get /api/v1/grants/patient/{patient_id}/wearables/metric/{metric} (patient_id, metric, days, start, end, source, limit, cursor, bucket, agg, tz) → 200 401 403 404 422 429 500 503 504
+    patch /api/v1/grants/{id} (id) → 200 401 403 404 408 409 413 422 429 500 503 504
+    post /api/v1/grants/{id}/accept (id) → 200 401 403 404 408 409 413 422 429 500 503 504
+    post /api/v1/grants/{id}/decline (id) → 200 401 403 404 409 429 500 503 504
+    post /api/v1/grants/{id}/revoke (id) → 200 401 403 404 409 429 500 503 504
+    get /api/v1/symptoms (days) → 200 401 403 422 429 500 503 504
+    post /api/v1/symptoms () → 201 401 403 408 413 422 429 500 503 504
+    delete /api/v1/symptoms/{id} (id) → 204 401 403 404 429 500 503 504
+    get /api/v1/symptoms/{id} (id) → 200 401 403 404 429 500 503 504
+    patch /api/v1/symptoms/{id} (id) → 200 401 403 404 408 413 422 429 500 503 504
     get /api/v1/users/me () → 200 401 429 500 503 504
     patch /api/v1/users/me () → 200 401 408 413 422 429 500 503 504
     post /api/v1/wearables/bulk-ingest () → 201 401 403 408 413 415 422 429 500 503 504 507

@@ -96,12 +96,32 @@ impl Auth {
     /// # Errors
     /// [`AuthError::Control`], [`AuthError::Random`]. That mail did not go out is logged, not told.
     pub async fn send_code(&self, email: &str, mail: &Mailer) -> Result<(), AuthError> {
+        let minutes = self.code_minutes();
+        self.send_code_for(email, email, mail, |code| Mail {
+            to: email.to_owned(),
+            subject: "Your login code".to_owned(),
+            body: format!(
+                "{code} is your avycenna login code. It holds for {minutes} minutes and works once.\n\n\
+                 If you did not ask for it, do nothing: without the code nobody gets in.\n",
+            ),
+        })
+        .await
+    }
+
+    /// Sends a code that is good for `purpose` alone, which names the address.
+    pub(super) async fn send_code_for(
+        &self,
+        purpose: &str,
+        email: &str,
+        mail: &Mailer,
+        letter: impl FnOnce(&str) -> Mail,
+    ) -> Result<(), AuthError> {
         let code = random::six_digits()?;
         let config = &self.inner.config;
         let now_us = self.control().now_us();
         let row = Code {
-            email_hash: otp::email_hash(email),
-            code_hash: otp::code_hash(self.tokens().code_key(), email, &code),
+            email_hash: otp::email_hash(purpose),
+            code_hash: otp::code_hash(self.tokens().code_key(), purpose, &code),
             expires_at: now_us.saturating_add(micros(config.otp_s)),
             tries: i32::try_from(config.otp_tries).unwrap_or(i32::MAX),
             per_window_max: i32::try_from(config.otp_per_hour).unwrap_or(i32::MAX),
@@ -111,16 +131,8 @@ impl Auth {
         let found = users::by_email(write.on(), email).await?;
         write.commit().await?;
         // The mail goes out behind the answer, so that a slow mail server does not tell who has an account.
-        if is_new && let Some(user) = found {
-            mail.send(Mail {
-                to: user.email,
-                subject: "Your login code".to_owned(),
-                body: format!(
-                    "{code} is your avycenna login code. It holds for {} minutes and works once.\n\n\
-                     If you did not ask for it, do nothing: without the code nobody gets in.\n",
-                    self.code_minutes()
-                ),
-            });
+        if is_new && found.is_some() {
+            mail.send(letter(&code));
         }
         Ok(())
     }

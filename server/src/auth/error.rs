@@ -1,5 +1,7 @@
 //! Why somebody is not let in.
 
+use axum::http::StatusCode;
+
 use crate::control;
 use crate::error::ApiError;
 
@@ -59,6 +61,13 @@ impl From<control::Error> for ApiError {
         match error.kind() {
             control::ErrorKind::Conflict | control::ErrorKind::Limit => Self::conflict(error.to_string()),
             control::ErrorKind::Busy => Self::overloaded("the server is busy; try again in a moment").because(&error),
+            control::ErrorKind::Full => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "the server's disk is full; nothing was stored")
+                    .because(&error)
+            }
+            control::ErrorKind::ReadOnly => {
+                Self::unavailable("the server can write nothing at the moment; nothing was stored").because(&error)
+            }
             control::ErrorKind::Internal => Self::internal(error),
         }
     }

@@ -20,7 +20,8 @@ mod keys;
 mod otp;
 mod password;
 mod principal;
-mod random;
+pub(crate) mod random;
+mod recovery;
 mod refresh;
 #[cfg(test)]
 mod tests;

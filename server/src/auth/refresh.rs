@@ -78,6 +78,18 @@ impl Auth {
         Ok(())
     }
 
+    /// Ends one of a person's sessions; whether there was such an open one. Its tokens are refused from now on.
+    ///
+    /// # Errors
+    /// [`AuthError::Control`].
+    pub async fn end_session(&self, user_id: &str, id: &str) -> Result<bool, AuthError> {
+        let write = self.control().write().await?;
+        let is_ended = sessions::end_own(write.on(), user_id, id, self.control().now_us()).await?;
+        write.commit().await?;
+        self.forget();
+        Ok(is_ended)
+    }
+
     async fn issue(&self, write: &Write, session: &str, user: user::Model) -> Result<Grant, AuthError> {
         let now_us = self.control().now_us();
         let refresh_token = random::base62(PREFIX, RANDOM_CHARACTERS)?;

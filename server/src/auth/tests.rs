@@ -377,3 +377,76 @@ async fn expired_sessions_are_swept_and_living_ones_stay() {
     assert_eq!(session::Entity::find().all(fixture.database.control.read()).await.unwrap().len(), 1);
     assert!(fixture.auth.refresh(&living.refresh_token).await.is_ok());
 }
+
+/// Asks for a code for a new password and reads it from the mail file.
+async fn reset_code(fixture: &Fixture, email: &str) -> Option<String> {
+    let mailer = Mailer::open(&fixture.database.config).unwrap();
+    fixture.auth.send_reset_code(email, &mailer).await.unwrap();
+    mailer.close().await;
+    let path = fixture.database.config.storage.data_dir.join(crate::mail::FILE_NAME);
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().rev().find(|line| line.contains("code for a new password. It"))?;
+    Some(line[..6].to_owned())
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_by_a_code_once_and_every_session_ends() {
+    let fixture = Fixture::new().await;
+    fixture.register("ada@example.org").await;
+    let open = fixture.login("ada@example.org", PASSWORD).await.unwrap();
+    assert_eq!(reset_code(&fixture, "nobody@example.org").await, None);
+    let code = reset_code(&fixture, "ada@example.org").await.unwrap();
+    let reset =
+        async |email: &str, code: &str| fixture.auth.reset_password(email, code, "new password".to_owned()).await;
+    let login = fixture.code("ada@example.org").await.unwrap();
+    if login != code {
+        assert!(matches!(reset("ada@example.org", &login).await, Err(AuthError::Wrong)), "a login code is none");
+        let by_login = fixture.auth.verify_code("ada@example.org", &code).await;
+        assert!(matches!(by_login, Err(AuthError::Wrong)), "nor the other way round");
+    }
+    assert!(matches!(reset("nobody@example.org", &code).await, Err(AuthError::Wrong)));
+    assert!(fixture.by_token(&open.access_token).await.is_ok());
+    reset("ada@example.org", &code).await.unwrap();
+    assert!(matches!(reset("ada@example.org", &code).await, Err(AuthError::Wrong)), "it works once");
+    assert!(fixture.by_token(&open.access_token).await.is_err());
+    assert!(fixture.auth.refresh(&open.refresh_token).await.is_err());
+    assert!(fixture.login("ada@example.org", PASSWORD).await.is_err());
+    assert!(fixture.login("ada@example.org", "new password").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_the_present_one_alone() {
+    let fixture = Fixture::new().await;
+    let user = fixture.register("ada@example.org").await;
+    let open = fixture.login("ada@example.org", PASSWORD).await.unwrap();
+    let change = async |present: &str| {
+        fixture.auth.change_password(user.as_str(), present.to_owned(), "new password".to_owned()).await
+    };
+    assert!(matches!(change("wrong password").await, Err(AuthError::Wrong)));
+    assert!(fixture.by_token(&open.access_token).await.is_ok());
+    change(PASSWORD).await.unwrap();
+    assert!(fixture.by_token(&open.access_token).await.is_err());
+    assert!(fixture.login("ada@example.org", "new password").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_person_ends_one_of_their_own_sessions_and_no_other() {
+    let fixture = Fixture::new().await;
+    let (ada, eve) = (fixture.register("ada@example.org").await, fixture.register("eve@example.org").await);
+    let phone = fixture.login("ada@example.org", PASSWORD).await.unwrap();
+    fixture.database.clock.advance(Duration::from_secs(1));
+    let web = fixture.login("ada@example.org", PASSWORD).await.unwrap();
+    let open = async || {
+        let (control, now_us) = (&fixture.database.control, fixture.database.control.now_us());
+        let rows = sessions::of_user(control.read(), ada.as_str(), now_us).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let sessions = open().await;
+    assert_eq!(sessions.len(), 2);
+    assert!(!fixture.auth.end_session(eve.as_str(), &sessions[1]).await.unwrap());
+    assert!(fixture.auth.end_session(ada.as_str(), &sessions[1]).await.unwrap());
+    assert!(!fixture.auth.end_session(ada.as_str(), &sessions[1]).await.unwrap(), "it has ended");
+    assert!(fixture.by_token(&phone.access_token).await.is_err());
+    assert!(fixture.by_token(&web.access_token).await.is_ok());
+    assert_eq!(open().await, sessions[..1]);
+}

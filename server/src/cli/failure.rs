@@ -56,6 +56,12 @@ pub enum Failure {
         /// Pieces of damage.
         pieces: usize,
     },
+    /// `verify` found trails of reads that are not as they were written.
+    #[error("{trails} trails of reads are not as they were written; compare with a backup")]
+    Tampered {
+        /// Trails that are broken.
+        trails: usize,
+    },
     /// `repair` left damage.
     #[error("{pieces} still damaged")]
     StillDamaged {
@@ -84,7 +90,7 @@ impl Failure {
             Self::Usage(_) | Self::Argument(_) | Self::Config(_) => 2,
             Self::Storage(error) if error.kind() == storage::ErrorKind::Fenced => 3,
             Self::Serve(error) if is_fenced(&**error) => 3,
-            Self::Damaged { .. } | Self::StillDamaged { .. } => 4,
+            Self::Damaged { .. } | Self::Tampered { .. } | Self::StillDamaged { .. } => 4,
             Self::Unknown { .. } => 5,
             _ => 1,
         }

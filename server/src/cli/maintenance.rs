@@ -8,8 +8,10 @@ use storage::disk::real::RealDisk;
 use storage::verify::{self, Finding, Report};
 use storage::{Place, Storage, SystemClock};
 
-use super::{ConfigOptions, Failure, Terminal};
+use super::{ConfigOptions, Failure, Terminal, block_on};
+use crate::access::audit::{self, Checked};
 use crate::config::Config;
+use crate::control::Control;
 
 /// Longest answer to a question, bytes.
 const ANSWER_BYTES_MAX: u64 = 64;
@@ -34,7 +36,9 @@ Examples:
   avycenna verify --data-dir /var/lib/avycenna
 
 The server must be stopped (exit code 3 if it is not). Prints what was read, then one line for each damaged piece: file,
-byte offset, what is wrong. Exit code 4 if anything is damaged. Changes nothing.")]
+byte offset, what is wrong. Then it follows the trail of who has read whose data, each patient's from its first record to
+its last, and prints one line for each trail that is not as it was written. Exit code 4 if anything is wrong. Changes
+nothing.")]
 pub(super) struct Verify {
     #[command(flatten)]
     options: ConfigOptions,
@@ -78,11 +82,29 @@ impl Verify {
         for finding in &report.findings {
             terminal.say(&line(finding))?;
         }
-        match report.findings.len() {
-            0 => terminal.say("no damage"),
-            pieces => Err(Failure::Damaged { pieces }),
+        let trails = trails(&config)?;
+        terminal.say(&format!("{} records of reads", trails.records))?;
+        for found in &trails.breaks {
+            terminal.say(&format!("trail of {}, record {}: {}", found.patient_id, found.seq, found.what))?;
+        }
+        match (report.findings.len(), trails.breaks.len()) {
+            (0, 0) => terminal.say("no damage"),
+            (0, trails) => Err(Failure::Tampered { trails }),
+            (pieces, _) => Err(Failure::Damaged { pieces }),
         }
     }
+}
+
+/// Checks every trail of reads, where there is a control database that has them.
+fn trails(config: &Config) -> Result<Checked, Failure> {
+    block_on(async {
+        let Some(control) = Control::look(config, Arc::new(SystemClock::default())).await? else {
+            return Ok(Checked::default());
+        };
+        let checked = audit::verify(&control).await?;
+        control.close().await?;
+        Ok(checked)
+    })
 }
 
 impl Repair {

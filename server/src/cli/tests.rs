@@ -134,6 +134,34 @@ fn a_data_directory_is_compacted_and_found_sound() {
 }
 
 #[test]
+fn a_trail_of_reads_that_was_written_by_hand_is_found_out() {
+    use sea_orm::ConnectionTrait;
+    let place = Place::new();
+    place.ok(&["compact"], "");
+    let path = place.0.path().join("control.db");
+    assert!(place.ok(&["verify"], "").contains("\n0 records of reads\n"));
+    assert!(!path.exists(), "looking makes nothing");
+    let id = place.ok(&["user", "create", "--email", "ada@example.org", "--name", "Ada"], "");
+    assert!(place.ok(&["verify"], "").contains("\n0 records of reads\n"));
+    let forged = format!(
+        "INSERT INTO audit_records (patient_id, seq, at, actor_id, means, means_id, grant_id, what, address, prev_hash, \
+         hash) VALUES ('{}', 1, 0, 'usr_00000000', 'key', 'key_', 'grt_', 'check_ins', '::1', x'00', x'00')",
+        id.trim()
+    );
+    block_on(async {
+        let database = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+        database.execute_unprepared(&forged).await.unwrap();
+        database.close().await.unwrap();
+        Ok(())
+    })
+    .unwrap();
+    let outcome = place.run(&["verify"], "");
+    assert_eq!(outcome.code, 4, "{}", outcome.err);
+    let line = format!("trail of {}, record 1: does not follow the record before it\n", id.trim());
+    assert!(outcome.out.contains("1 records of reads\n") && outcome.out.contains(&line), "{}", outcome.out);
+}
+
+#[test]
 fn a_data_directory_that_is_not_there_is_not_made() {
     let place = Place::new();
     let path = place.0.path().join("absent");

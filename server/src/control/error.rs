@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::sqlite::SqliteError;
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
@@ -15,6 +14,10 @@ pub enum ErrorKind {
     Limit,
     /// The database did not answer in time: try again in a moment.
     Busy,
+    /// There is no room for what is to be written.
+    Full,
+    /// The database cannot be written until somebody has looked.
+    ReadOnly,
     /// Anything else: logged.
     Internal,
 }
@@ -86,24 +89,40 @@ impl Error {
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Busy { .. } => ErrorKind::Busy,
-            Self::Database { source, .. } if is_busy(source) => ErrorKind::Busy,
-            Self::Open { .. } | Self::File { .. } | Self::Database { .. } | Self::Row { .. } => ErrorKind::Internal,
+            Self::Database { source, .. } => refusal_of(source),
+            Self::Open { .. } | Self::File { .. } | Self::Row { .. } => ErrorKind::Internal,
         }
     }
 }
 
-/// Whether the database is in use for now: no connection is free, or another process writes.
-fn is_busy(error: &DbErr) -> bool {
-    /// SQLite's `SQLITE_BUSY`; the bits above say why.
-    const SQLITE_BUSY: u32 = 5;
+/// What a failed statement means for its caller.
+fn refusal_of(error: &DbErr) -> ErrorKind {
     let error = match error {
-        DbErr::ConnectionAcquire(_) => return true,
+        DbErr::ConnectionAcquire(_) => return ErrorKind::Busy,
         DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error) => error,
-        _ => return false,
+        _ => return ErrorKind::Internal,
     };
-    let RuntimeErr::SqlxError(error) = error else { return false };
-    let code = error.as_database_error().and_then(|error| error.try_downcast_ref::<SqliteError>()?.code());
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+    let RuntimeErr::SqlxError(error) = error else { return ErrorKind::Internal };
+    let Some(error) = error.as_database_error() else { return ErrorKind::Internal };
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<SqliteError>().is_some() {
+        // The bits above the lowest eight say why (https://www.sqlite.org/rescode.html).
+        match code.parse::<u32>().map(|code| code & 0xff) {
+            Ok(5 | 6) => ErrorKind::Busy,
+            Ok(13) => ErrorKind::Full,
+            Ok(8) => ErrorKind::ReadOnly,
+            _ => ErrorKind::Internal,
+        }
+    } else {
+        // PostgreSQL's, appendix A: serialization failures, deadlocks, lock timeouts, too many connections; no room;
+        // a read-only transaction.
+        match &*code {
+            "40001" | "40P01" | "55P03" | "53300" => ErrorKind::Busy,
+            "53100" => ErrorKind::Full,
+            "25006" => ErrorKind::ReadOnly,
+            _ => ErrorKind::Internal,
+        }
+    }
 }
 
 /// Names the operation of a failed statement.

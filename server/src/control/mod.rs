@@ -1,4 +1,5 @@
-//! The control database: people, sessions, keys, codes. SQLite in the data directory, or PostgreSQL.
+//! The control database: people, sessions, keys, codes, check-ins, symptoms, grants, the trail of reads. SQLite in the
+//! data directory, or PostgreSQL.
 //!
 //! ```text
 //! routes, cli ─▶ repository (one file a table's purpose) ─▶ Control::read    pooled connections
@@ -15,6 +16,8 @@ pub mod entities;
 mod error;
 mod migrations;
 mod open;
+#[cfg(test)]
+mod plans;
 pub mod repository;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -65,6 +68,18 @@ impl Control {
         let turn = (pool.get_database_backend() == DbBackend::Sqlite).then(Arc::default);
         let wait_max = Duration::from_millis(config.control.wait_ms_max);
         Ok(Self { inner: Arc::new(Inner { pool, watch, turn, wait_max, clock }) })
+    }
+
+    /// A database that is there and has a trail of reads, for looking at it alone: nothing is made, nothing brought up to
+    /// date. `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub async fn look(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
+        let Some(pool) = open::look(config).await? else { return Ok(None) };
+        let wait_max = Duration::from_millis(config.control.wait_ms_max);
+        let (watch, turn) = (pool.clone(), Some(Arc::default()));
+        Ok(Some(Self { inner: Arc::new(Inner { pool, watch, turn, wait_max, clock }) }))
     }
 
     /// Connections for statements that only read.

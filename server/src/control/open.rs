@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
-use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 use super::error::{Error, Result};
 use super::migrations::Migrator;
@@ -41,6 +41,25 @@ pub(super) async fn open(config: &Config) -> Result<Opened> {
     migrate(&pool).await.map_err(at)?;
     let watch = connect(1).await.map_err(at)?;
     Ok(Opened { pool, watch })
+}
+
+/// Connects to a database that is there, and changes nothing; `None` where there is none yet.
+pub(super) async fn look(config: &Config) -> Result<Option<DatabaseConnection>> {
+    let database = config.control.database(&config.storage.data_dir);
+    let place = match &database {
+        Database::Sqlite(path) if matches!(path.try_exists(), Ok(false)) => return Ok(None),
+        Database::Sqlite(path) => path.display().to_string(),
+        Database::Postgres(url) => url.masked(),
+    };
+    let at = |source| Error::Open { place: place.clone(), source };
+    let wait = Duration::from_millis(config.control.wait_ms_max);
+    let pool = sea_orm::Database::connect(options(&database, 1, wait)).await.map_err(at)?;
+    let has_trail = SchemaManager::new(&pool).has_table("audit_records").await.map_err(at)?;
+    if has_trail {
+        return Ok(Some(pool));
+    }
+    pool.close().await.map_err(at)?;
+    Ok(None)
 }
 
 /// Makes the file and its directory, readable by their owner alone; SQLite gives its side files the same mode.

@@ -33,7 +33,7 @@ impl Fixture {
     }
 
     /// On the PostgreSQL server of `AVYCENNA_TEST_POSTGRES`, in a fresh schema; nothing without that variable.
-    async fn postgres(schema: &str) -> Option<Self> {
+    pub(crate) async fn postgres(schema: &str) -> Option<Self> {
         let Ok(url) = std::env::var("AVYCENNA_TEST_POSTGRES") else {
             eprintln!("SKIPPED: set AVYCENNA_TEST_POSTGRES=postgres://user:password@host/database to test PostgreSQL");
             return None;

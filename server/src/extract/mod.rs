@@ -7,7 +7,7 @@ pub mod query;
 
 pub use self::payload::Payload;
 pub use self::principal::{Reader, Writer};
-pub use self::query::Query;
+pub use self::query::{Days, Query};
 
 /// Whom a request comes from: the peer, or whom a trusted proxy names. An extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

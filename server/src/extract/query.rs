@@ -35,6 +35,17 @@ impl Query {
         Ok(query)
     }
 
+    /// The window of an operation that knows no other parameter than `days`.
+    ///
+    /// # Errors
+    /// 422 with every fault.
+    pub fn days(raw: Option<&str>, bounds: RangeInclusive<u32>, default: u32) -> Result<Days, ApiError> {
+        let mut query = Self::parse(raw, &["days"])?;
+        let days = query.integer("days", bounds).unwrap_or(default);
+        query.finish()?;
+        Ok(Days(days))
+    }
+
     /// A parameter as it was sent.
     pub fn text(&self, name: &'static str) -> Option<&str> {
         self.pairs.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
@@ -92,6 +103,22 @@ impl Query {
 
     fn fault(&mut self, name: &'static str, msg: impl Into<std::borrow::Cow<'static, str>>, kind: FaultKind) {
         self.faults.push(Fault { loc: vec![Loc::Key("query"), Loc::Key(name)], msg: msg.into(), kind });
+    }
+}
+
+/// A window of so many days up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days(pub u32);
+
+impl Days {
+    /// Its length.
+    pub fn us(self) -> i64 {
+        i64::from(self.0) * engine::time::DAY_US
+    }
+
+    /// Its first moment.
+    pub fn since_us(self, now_us: i64) -> i64 {
+        now_us.saturating_sub(self.us())
     }
 }
 

@@ -1,9 +1,15 @@
 //! The operations, one file per section of the API.
 
 pub mod api_keys;
+pub mod audit;
 pub mod auth;
+pub mod check_ins;
 mod fields;
+pub mod grants;
 pub mod health;
+mod ids;
+pub mod sessions;
+pub mod symptoms;
 mod time;
 pub mod users;
 pub mod wearables;

@@ -266,3 +266,39 @@ async fn accounts_survive_a_restart_and_old_tokens_go_on() {
     server.client().with_token(text(&session, "access_token")).get("/api/v1/users/me").await.expect(200);
     login(&server.client(), "ada@example.org").await;
 }
+
+#[tokio::test]
+async fn a_new_password_ends_every_login_and_a_login_is_ended_by_its_owner() {
+    let server = server().await;
+    let phone = session(&server, "ada@example.org").await;
+    let client = server.client();
+    let web = login(&client, "ada@example.org").await;
+    let own = client.with_token(text(&web, "access_token"));
+    let listed = own.get("/api/v1/auth/sessions").await.expect(200).json();
+    let sessions = listed["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{listed}");
+    let other = sessions.iter().find(|session| session["is_current"] == false).expect("the phone's");
+    own.delete(&format!("/api/v1/auth/sessions/{}", text(other, "id"))).await.expect(204);
+    own.delete(&format!("/api/v1/auth/sessions/{}", text(other, "id"))).await.expect(404);
+    client.with_token(text(&phone, "access_token")).get("/api/v1/users/me").await.expect(401);
+    own.get("/api/v1/users/me").await.expect(200);
+
+    let new = "another correct horse";
+    let change = |present: &str| json!({"current_password": present, "new_password": new});
+    own.post("/api/v1/auth/password", &change("a wrong horse")).await.expect(401);
+    own.post("/api/v1/auth/password", &change(PASSWORD)).await.expect(204);
+    own.get("/api/v1/users/me").await.expect(401);
+    let by_new = json!({"email": "ada@example.org", "password": new});
+    let opened = client.post("/api/v1/auth/login", &by_new).await.expect(200).json();
+
+    let known = client.post("/api/v1/auth/forgot", &json!({"email": "ada@example.org"})).await.expect(200);
+    let unknown = client.post("/api/v1/auth/forgot", &json!({"email": "eve@example.org"})).await.expect(200);
+    assert_eq!(known.text, unknown.text);
+    let code = wait_for_code(&server, None).await;
+    let reset = json!({"email": "ada@example.org", "otp": code, "password": PASSWORD});
+    client.post("/api/v1/auth/reset", &reset).await.expect(204);
+    client.post("/api/v1/auth/reset", &reset).await.expect(401);
+    client.with_token(text(&opened, "access_token")).get("/api/v1/users/me").await.expect(401);
+    client.post("/api/v1/auth/login", &by_new).await.expect(401);
+    login(&client, "ada@example.org").await;
+}

@@ -212,7 +212,7 @@ async fn the_node_examples_run() {
 #[test]
 fn the_python_examples_are_all_tested() {
     let names: Vec<_> = examples("python", "py").iter().map(|path| name(path)).collect();
-    assert_eq!(names, ["fit_pipeline.py"], "`watch` runs this one; test a new one too, and name it here");
+    assert_eq!(names, ["check_ins.py", "fit_pipeline.py"], "`sharing` and `watch` run these; test a new one too");
 }
 
 fn name(path: &Path) -> String {

@@ -12,6 +12,8 @@ mod operations;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod watch;

@@ -95,6 +95,25 @@ fn types_that_cross_crates_come_in_one_version() {
     }
 }
 
+#[test]
+fn access_alone_decides_by_a_grant() {
+    let mut bad = Vec::new();
+    for file in rust().iter().filter(|file| file.path.starts_with("server/src/")) {
+        if file.path.starts_with("server/src/access/") || file.path.starts_with("server/src/control/") {
+            continue;
+        }
+        for (number, line) in file.production() {
+            if ["grants::between", "grants::hold", "Permissions::allow", ".allow("]
+                .iter()
+                .any(|name| code(line).contains(name))
+            {
+                bad.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    report("ask `access::admit`, which writes down what was read", &bad);
+}
+
 /// The layers of `storage`, low to high. A file may use its own layer and those below it.
 const LAYERS: [&[&str]; 9] = [
     &["error", "config", "point", "schema", "clock", "cursor", "metrics", "names", "selection"],

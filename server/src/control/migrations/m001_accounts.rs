@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
-/// `$int`, `$bytes` and `$strict` are the words that differ between the two databases.
+use super::in_dialect;
+
 const TABLES: &str = "
 CREATE TABLE users (
     id TEXT NOT NULL PRIMARY KEY,
@@ -94,19 +95,10 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let database = manager.get_connection();
         let is_postgres = manager.get_database_backend() == DbBackend::Postgres;
-        database.execute_unprepared(&tables(is_postgres)).await?;
+        database.execute_unprepared(&in_dialect(TABLES, is_postgres)).await?;
         database.execute_unprepared(&triggers(is_postgres)).await?;
         Ok(())
     }
-}
-
-fn tables(is_postgres: bool) -> String {
-    let words = if is_postgres {
-        [("$int", "BIGINT"), ("$short", "INTEGER"), ("$bytes", "BYTEA"), ("$strict", "")]
-    } else {
-        [("$int", "INTEGER"), ("$short", "INTEGER"), ("$bytes", "BLOB"), ("$strict", "STRICT")]
-    };
-    words.iter().fold(TABLES.to_owned(), |sql, (word, replacement)| sql.replace(word, replacement))
 }
 
 /// Triggers keep the counter, so that no statement of ours, of the command line or of an operator can forget it.

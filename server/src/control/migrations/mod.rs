@@ -1,6 +1,7 @@
 //! The schema, step by step. A step that was released never changes; the next one is added behind it.
 
 mod m001_accounts;
+mod m002_sharing;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -9,6 +10,16 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m001_accounts::Migration)]
+        vec![Box::new(m001_accounts::Migration), Box::new(m002_sharing::Migration)]
     }
+}
+
+/// Statements in the words of a database: `$int`, `$short`, `$real`, `$bytes` and `$strict` are what differs.
+fn in_dialect(statements: &str, is_postgres: bool) -> String {
+    let words = if is_postgres {
+        [("$int", "BIGINT"), ("$short", "INTEGER"), ("$real", "DOUBLE PRECISION"), ("$bytes", "BYTEA"), ("$strict", "")]
+    } else {
+        [("$int", "INTEGER"), ("$short", "INTEGER"), ("$real", "REAL"), ("$bytes", "BLOB"), ("$strict", "STRICT")]
+    };
+    words.iter().fold(statements.to_owned(), |sql, (word, replacement)| sql.replace(word, replacement))
 }

@@ -2,6 +2,10 @@
 //! atomic. None of them decides who may do what.
 
 pub mod api_keys;
+pub mod audit;
+pub mod check_ins;
+pub mod grants;
 pub mod otps;
 pub mod sessions;
+pub mod symptoms;
 pub mod users;

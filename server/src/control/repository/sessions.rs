@@ -1,7 +1,7 @@
 //! Sessions and the refresh tokens of each.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::super::entities::{refresh_token, session, user};
 use super::super::error::{Result, at};
@@ -133,6 +133,36 @@ pub async fn owner(on: &impl ConnectionTrait, id: &str) -> Result<Option<user::M
         Some(session) if session.ended_at.is_none() => super::users::by_id(on, &session.user_id).await,
         _ => Ok(None),
     }
+}
+
+/// A person's open sessions, the newest first.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn of_user(on: &impl ConnectionTrait, user_id: &str, now_us: i64) -> Result<Vec<session::Model>> {
+    let found = session::Entity::find()
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(session::Column::EndedAt.is_null())
+        .filter(session::Column::ExpiresAt.gt(now_us))
+        .order_by_desc(session::Column::CreatedAt)
+        .order_by_desc(session::Column::Id);
+    found.all(on).await.map_err(at("list sessions"))
+}
+
+/// Ends a person's open session; whether there was one.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn end_own(on: &impl ConnectionTrait, user_id: &str, id: &str, now_us: i64) -> Result<bool> {
+    let found = session::Entity::find_by_id(id)
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(session::Column::EndedAt.is_null())
+        .filter(session::Column::ExpiresAt.gt(now_us));
+    let is_there = found.one(on).await.map_err(at("find a session"))?.is_some();
+    if is_there {
+        end(on, id, End::Logout, now_us).await?;
+    }
+    Ok(is_there)
 }
 
 /// Ends a session; one that has ended keeps its first reason.

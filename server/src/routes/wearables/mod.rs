@@ -1,6 +1,6 @@
 //! `/wearables/*`: points in, points out. Thin: who asks, what they ask, the engine's bytes.
 
-mod question;
+pub(crate) mod question;
 pub mod schema;
 
 use axum::body::Body;
@@ -108,11 +108,8 @@ async fn read_metric(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, ApiError> {
     known(&state, &metric)?;
-    let body = match Question::parse(metric, raw.as_deref(), state.clock.now_us())? {
-        Question::Window(query) => state.engine.window(principal.user, query).await?,
-        Question::Bucket(query) => state.engine.bucket(principal.user, query).await?,
-    };
-    Ok(answer(body))
+    let question = Question::parse(metric, raw.as_deref(), state.clock.now_us())?;
+    Ok(answer(question.ask(&state.engine, principal.user).await?))
 }
 
 /// Deletes the caller's points of one metric in a range.
@@ -175,7 +172,7 @@ async fn metrics(
 }
 
 /// Refuses a metric that the catalogue does not have, before anything else is said about the request.
-fn known(state: &AppState, metric: &str) -> Result<(), ApiError> {
+pub(super) fn known(state: &AppState, metric: &str) -> Result<(), ApiError> {
     match state.engine.catalogue().get(metric) {
         Some(_) => Ok(()),
         None => Err(engine::Error::UnknownMetric(metric.to_owned()).into()),
@@ -184,7 +181,7 @@ fn known(state: &AppState, metric: &str) -> Result<(), ApiError> {
 
 /// The engine's bytes as they are: with their length if they are there, else in pieces. An error between two pieces
 /// breaks the connection, so that nobody takes a part for the whole.
-fn answer(body: JsonBody) -> Response {
+pub(super) fn answer(body: JsonBody) -> Response {
     let body = match body {
         JsonBody::Whole(bytes) => Body::from(bytes),
         JsonBody::Stream(pieces) => Body::from_stream(pieces.inspect_err(|error| {

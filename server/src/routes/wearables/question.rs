@@ -1,7 +1,7 @@
 //! What a read of one metric asks, out of its query string.
 
-use engine::{Aggregate, BucketQuery, BucketWidth, WindowQuery};
-use storage::TimeRange;
+use engine::{Aggregate, BucketQuery, BucketWidth, Engine, JsonBody, WindowQuery};
+use storage::{TimeRange, UserId};
 
 use crate::error::ApiError;
 use crate::extract::Query;
@@ -24,7 +24,7 @@ const AGGREGATES_DEFAULT: [Aggregate; 4] = [Aggregate::Avg, Aggregate::Min, Aggr
 
 /// A read of one metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Question {
+pub(crate) enum Question {
     /// Raw points.
     Window(WindowQuery),
     /// Figures per bucket.
@@ -36,7 +36,7 @@ impl Question {
     ///
     /// # Errors
     /// 422 with every fault.
-    pub(super) fn parse(metric: String, raw: Option<&str>, now_us: i64) -> Result<Self, ApiError> {
+    pub(crate) fn parse(metric: String, raw: Option<&str>, now_us: i64) -> Result<Self, ApiError> {
         let mut query = Query::parse(raw, &PARAMETERS)?;
         let times = window_of(&mut query, now_us);
         let source = query.text("source").map(str::to_owned);
@@ -64,6 +64,27 @@ impl Question {
         let cursor = query.text("cursor").map(str::to_owned);
         query.finish()?;
         Ok(Self::Window(WindowQuery { metric, times, source, limit, cursor }))
+    }
+}
+
+impl Question {
+    /// When measured.
+    pub(crate) fn times(&self) -> TimeRange {
+        match self {
+            Self::Window(query) => query.times,
+            Self::Bucket(query) => query.times,
+        }
+    }
+
+    /// The engine's answer about a user's points. Who may ask is the caller's to decide.
+    ///
+    /// # Errors
+    /// As [`Engine::window`] and [`Engine::bucket`].
+    pub(crate) async fn ask(self, engine: &Engine, user: UserId) -> engine::Result<JsonBody> {
+        match self {
+            Self::Window(query) => engine.window(user, query).await,
+            Self::Bucket(query) => engine.bucket(user, query).await,
+        }
     }
 }
 

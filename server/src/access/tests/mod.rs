@@ -1,0 +1,182 @@
+//! Sharing from outside: edge, router, database and points in process, and people with tokens and keys.
+
+mod life;
+mod race;
+mod reads;
+mod trail;
+mod walk;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use engine::{Engine, EngineConfig};
+use serde_json::{Value, json};
+use storage::disk::sim::SimDisk;
+use storage::{ManualClock, Place, StorageConfig};
+
+use crate::auth::{Auth, NewKey, NewUser, Role, Scopes};
+use crate::control::tests::Fixture as Database;
+use crate::mail::Mailer;
+use crate::middleware::Edge;
+use crate::state::AppState;
+
+const PASSWORD: &str = "correct horse";
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+
+/// A server in this process.
+pub(super) struct Stage {
+    edge: Edge,
+    state: AppState,
+    clock: Arc<ManualClock>,
+    database: Database,
+}
+
+/// Somebody, and their credentials.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    id: String,
+    email: String,
+    token: Header,
+    key: Header,
+    read_key: Header,
+    write_key: Header,
+}
+
+/// A credential as a header.
+type Header = (&'static str, String);
+
+const READ: Scopes = Scopes { read: true, write: false };
+const WRITE: Scopes = Scopes { read: false, write: true };
+
+impl Stage {
+    async fn new() -> Self {
+        Self::on(Database::new().await).await
+    }
+
+    async fn on(database: Database) -> Self {
+        let mut config = database.config.clone();
+        config.limits.enabled = false;
+        let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
+        let settings = EngineConfig { storage, ..config.engine().unwrap() };
+        let clock = Arc::clone(database.control.clock());
+        let place = Place { disk: Arc::new(SimDisk::new(3)), objects: None, clock };
+        let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
+        let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
+        let mail = Mailer::open(&config).unwrap();
+        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail);
+        let edge = Edge::new(crate::router::router(state.clone()), state.clone());
+        Self { edge, state, clock: Arc::clone(&database.clock), database }
+    }
+
+    async fn person(&self, name: &str, role: Role) -> Person {
+        let email = format!("{}@example.org", name.to_lowercase().replace(' ', "."));
+        let new = NewUser { name: name.to_owned(), email: email.clone(), password: Some(PASSWORD.to_owned()), role };
+        let id = self.state.auth.register(new).await.unwrap().id;
+        let token = self.state.auth.login(&email, PASSWORD.to_owned()).await.unwrap().access_token;
+        let key = async |scopes| {
+            let new = NewKey { name: "k".to_owned(), scopes, expires_at: None };
+            ("x-api-key", self.state.auth.create_key(&id, new).await.unwrap().1)
+        };
+        let (key, read_key, write_key) = (key(Scopes::ALL).await, key(READ).await, key(WRITE).await);
+        Person { token: ("authorization", format!("Bearer {token}")), key, read_key, write_key, id, email }
+    }
+
+    async fn patient(&self, name: &str) -> Person {
+        self.person(name, Role::Patient).await
+    }
+
+    async fn doctor(&self, name: &str) -> Person {
+        self.person(name, Role::Doctor).await
+    }
+
+    /// Sends a request with a credential, or none; `path` is below `/api/v1` unless it is a whole one.
+    async fn send(&self, who: Option<&Header>, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let is_whole = path.starts_with("/api/v1") || ["/healthz", "/readyz"].contains(&path);
+        let path = if is_whole { path.to_owned() } else { format!("/api/v1{path}") };
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some((name, value)) = who {
+            request = request.header(*name, value);
+        }
+        let request = request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap();
+        let response = self.edge.answer(request, PEER).await;
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    async fn get(&self, who: &Header, path: &str) -> (u16, Value) {
+        self.send(Some(who), "GET", path, None).await
+    }
+
+    async fn post(&self, who: &Header, path: &str, body: Value) -> (u16, Value) {
+        self.send(Some(who), "POST", path, Some(&body)).await
+    }
+
+    /// A `GET` that must be answered.
+    #[track_caller]
+    fn read(&self, who: &Header, path: &str) -> impl Future<Output = Value> {
+        let place = std::panic::Location::caller();
+        async move {
+            let (status, body) = self.get(who, path).await;
+            assert_eq!(status, 200, "{place}: {body}");
+            body
+        }
+    }
+
+    /// A doctor asks; the grant's id.
+    async fn invite(&self, doctor: &Person, patient: &Person, permissions: &[&str]) -> String {
+        let body = json!({"patient_email": patient.email, "permissions": permissions});
+        let (status, grant) = self.post(&doctor.token, "/grants/invite", body).await;
+        assert_eq!(status, 201, "{grant}");
+        grant["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn accept(&self, patient: &Person, id: &str) -> Value {
+        let (status, grant) = self.send(Some(&patient.token), "POST", &format!("/grants/{id}/accept"), None).await;
+        assert_eq!(status, 200, "{grant}");
+        grant
+    }
+
+    async fn revoke(&self, who: &Person, id: &str) {
+        let (status, grant) = self.send(Some(&who.token), "POST", &format!("/grants/{id}/revoke"), None).await;
+        assert_eq!((status, grant["status"].as_str()), (200, Some("revoked")), "{grant}");
+    }
+
+    /// A doctor is let in; the grant's id.
+    async fn grant(&self, doctor: &Person, patient: &Person, permissions: &[&str]) -> String {
+        let id = self.invite(doctor, patient, permissions).await;
+        self.accept(patient, &id).await;
+        id
+    }
+
+    /// What time it was in RFC 3339 so many days ago; days to come are negative.
+    fn ago(&self, days: f64) -> String {
+        let span = std::time::Duration::from_secs_f64(days.abs() * 86_400.0);
+        let span_us = i64::try_from(span.as_micros()).unwrap();
+        let now_us = self.state.clock.now_us();
+        engine::time::format(if days < 0.0 { now_us + span_us } else { now_us - span_us })
+    }
+
+    async fn check_in(&self, patient: &Person, mut body: Value) -> Value {
+        for key in ["mood", "energy", "focus"] {
+            if body.get(key).is_none() {
+                body[key] = json!(3);
+            }
+        }
+        let (status, check_in) = self.post(&patient.token, "/check-ins", body).await;
+        assert_eq!(status, 201, "{check_in}");
+        check_in
+    }
+
+    async fn heart_rate(&self, patient: &Person, value: f64, days_ago: f64) {
+        let point = json!({"metric": "heart_rate", "value": value, "unit": "bpm", "recorded_at": self.ago(days_ago), "source": "w"});
+        assert_eq!(self.post(&patient.key, "/wearables/ingest", point).await.0, 201);
+    }
+}
+
+/// Where each fault of a 422 is.
+fn places(body: &Value) -> Vec<Value> {
+    body["detail"].as_array().unwrap_or_else(|| panic!("{body}")).iter().map(|fault| fault["loc"].clone()).collect()
+}

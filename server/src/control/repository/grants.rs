@@ -1,0 +1,146 @@
+//! Grants, as rows. What a row allows is for `crate::access` alone to say.
+
+use std::collections::HashMap;
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select,
+};
+
+use super::super::entities::grant::{ActiveModel, Column, Entity, Model};
+use super::super::entities::user;
+use super::super::error::{Error, Result, at, conflict_at};
+
+/// Most grants that one listing holds.
+pub const LISTED_MAX: u64 = 10_000;
+
+/// Stores an invitation, unless its doctor waits for `pending_max` answers.
+///
+/// # Errors
+/// [`Error::Conflict`] if the doctor has asked this address already, [`Error::Limit`], [`Error::Database`].
+pub async fn insert(on: &impl ConnectionTrait, row: Model, pending_max: u64) -> Result<()> {
+    let waiting = Entity::find().filter(Column::DoctorId.eq(&row.doctor_id)).filter(Column::Status.eq("pending"));
+    if waiting.count(on).await.map_err(at("count invitations"))? >= pending_max {
+        return Err(Error::Limit { what: "invitations without an answer", count_max: pending_max });
+    }
+    let inserted = Entity::insert(row.into_active_model()).exec_without_returning(on).await;
+    inserted.map_err(conflict_at("insert an invitation", "an invitation to this address"))?;
+    Ok(())
+}
+
+/// The grant of an id, held against changes until the transaction ends.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn hold(on: &impl ConnectionTrait, id: &str) -> Result<Option<Model>> {
+    Entity::find_by_id(id).lock_exclusive().one(on).await.map_err(at("find a grant"))
+}
+
+/// The accepted grant between two people, expired or not, held against changes until the transaction ends.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn between(on: &impl ConnectionTrait, doctor_id: &str, patient_id: &str) -> Result<Option<Model>> {
+    select_between(doctor_id, patient_id).lock_shared().one(on).await.map_err(at("find the grant between two people"))
+}
+
+/// The statement of [`between`].
+pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::DoctorId.eq(doctor_id))
+        .filter(Column::PatientId.eq(patient_id))
+        .filter(Column::Status.eq("active"))
+}
+
+/// What a doctor has asked for and is stored with one of these statuses, newest first, at most [`LISTED_MAX`].
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn outgoing(on: &impl ConnectionTrait, doctor_id: &str, statuses: &[&str]) -> Result<Vec<Model>> {
+    select_outgoing(doctor_id, statuses).all(on).await.map_err(at("list a doctor's grants"))
+}
+
+/// The statement of [`outgoing`].
+pub(in crate::control) fn select_outgoing(doctor_id: &str, statuses: &[&str]) -> Select<Entity> {
+    newest_first(Entity::find().filter(Column::DoctorId.eq(doctor_id)), statuses)
+}
+
+/// What a patient was asked for and is stored with one of these statuses: accepted by them, or addressed to them. Newest
+/// first, at most [`LISTED_MAX`] of each.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn incoming(
+    on: &impl ConnectionTrait,
+    patient_id: &str,
+    email: &str,
+    statuses: &[&str],
+) -> Result<Vec<Model>> {
+    let mut found = select_accepted(patient_id, statuses).all(on).await.map_err(at("list a patient's grants"))?;
+    found.extend(select_addressed(email, statuses).all(on).await.map_err(at("list an address's invitations"))?);
+    found.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    Ok(found)
+}
+
+/// The first statement of [`incoming`].
+pub(in crate::control) fn select_accepted(patient_id: &str, statuses: &[&str]) -> Select<Entity> {
+    newest_first(Entity::find().filter(Column::PatientId.eq(patient_id)), statuses)
+}
+
+/// The second statement of [`incoming`].
+pub(in crate::control) fn select_addressed(email: &str, statuses: &[&str]) -> Select<Entity> {
+    let addressed = Entity::find().filter(Column::PatientEmail.eq(email)).filter(Column::PatientId.is_null());
+    newest_first(addressed, statuses)
+}
+
+fn newest_first(select: Select<Entity>, statuses: &[&str]) -> Select<Entity> {
+    let select = select.filter(Column::Status.is_in(statuses.iter().copied()));
+    select.order_by_desc(Column::CreatedAt).order_by_desc(Column::Id).limit(LISTED_MAX)
+}
+
+/// Writes what an answer or an end changes of a grant.
+///
+/// # Errors
+/// [`Error::Conflict`] if another grant between the two became active at this moment, [`Error::Database`].
+pub async fn update(on: &impl ConnectionTrait, grant: &Model) -> Result<()> {
+    let row = ActiveModel {
+        patient_id: Set(grant.patient_id.clone()),
+        permissions: Set(grant.permissions.clone()),
+        status: Set(grant.status.clone()),
+        accepted_at: Set(grant.accepted_at),
+        ended_at: Set(grant.ended_at),
+        ..Default::default()
+    };
+    let updated = Entity::update_many().set(row).filter(Column::Id.eq(&grant.id)).exec(on).await;
+    updated.map(|_| ()).map_err(conflict_at("update a grant", "the place of the active grant"))
+}
+
+/// Writes down that a doctor's grants have run out, those whose time is over.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn expire(on: &impl ConnectionTrait, doctor_id: &str, now_us: i64) -> Result<()> {
+    let is_living = Condition::any().add(Column::Status.eq("pending")).add(Column::Status.eq("active"));
+    let updated = Entity::update_many()
+        .col_expr(Column::Status, Expr::value("expired"))
+        .col_expr(Column::EndedAt, Expr::value(now_us))
+        .filter(Column::DoctorId.eq(doctor_id))
+        .filter(is_living)
+        .filter(Column::ExpiresAt.lte(now_us))
+        .exec(on)
+        .await;
+    updated.map(|_| ()).map_err(at("expire grants"))
+}
+
+/// People by their ids.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn people(on: &impl ConnectionTrait, ids: Vec<String>) -> Result<HashMap<String, user::Model>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(on).await;
+    Ok(found.map_err(at("find people"))?.into_iter().map(|person| (person.id.clone(), person)).collect())
+}

@@ -1,0 +1,76 @@
+//! Symptoms.
+
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+};
+
+use super::super::entities::symptom::{Column, Entity, Model};
+use super::super::error::{Result, at};
+
+/// Most symptoms that one listing holds.
+pub const LISTED_MAX: u64 = 20_000;
+
+/// Stores a symptom.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn insert(on: &impl ConnectionTrait, row: Model) -> Result<()> {
+    Entity::insert(row.into_active_model()).exec_without_returning(on).await.map_err(at("insert a symptom"))?;
+    Ok(())
+}
+
+/// The symptoms of a person that began from a moment on, newest first, at most [`LISTED_MAX`].
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn of_user(on: &impl ConnectionTrait, user_id: &str, since_us: i64) -> Result<Vec<Model>> {
+    select(user_id, since_us).all(on).await.map_err(at("list symptoms"))
+}
+
+/// The statement of [`of_user`].
+pub(in crate::control) fn select(user_id: &str, since_us: i64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::OnsetAt.gte(since_us))
+        .order_by_desc(Column::OnsetAt)
+        .order_by_desc(Column::Id)
+        .limit(LISTED_MAX)
+}
+
+/// A person's symptom of an id.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn by_id(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result<Option<Model>> {
+    Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).one(on).await.map_err(at("find a symptom"))
+}
+
+/// As [`by_id`], held against changes until the transaction ends.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn hold(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result<Option<Model>> {
+    let found = Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).lock_exclusive().one(on).await;
+    found.map_err(at("find a symptom"))
+}
+
+/// Writes a symptom that is there, whole.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn update(on: &impl ConnectionTrait, row: Model) -> Result<()> {
+    let id = row.id.clone();
+    let updated =
+        Entity::update_many().set(row.into_active_model().reset_all()).filter(Column::Id.eq(id)).exec(on).await;
+    updated.map(|_| ()).map_err(at("update a symptom"))
+}
+
+/// Deletes a person's symptom; whether there was one.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn delete(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result<bool> {
+    let deleted = Entity::delete_many().filter(Column::Id.eq(id)).filter(Column::UserId.eq(user_id)).exec(on).await;
+    Ok(deleted.map_err(at("delete a symptom"))?.rows_affected > 0)
+}

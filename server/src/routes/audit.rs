@@ -1,0 +1,131 @@
+//! `/audit`: who has read one's own data.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::time::rfc3339;
+use crate::control::entities::audit_record::Model;
+use crate::control::repository::{audit, grants};
+use crate::error::ApiError;
+use crate::extract::{Query, Reader};
+use crate::state::AppState;
+
+/// Most records of one page.
+const LIMIT_MAX: u32 = 1_000;
+const LIMIT_DEFAULT: u32 = 100;
+
+/// The operations, below `/api/v1`.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// One read of one's data by somebody else.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditRecord {
+    /// From 1 without a gap.
+    #[schema(example = 17)]
+    pub seq: i64,
+    /// When.
+    #[schema(example = "2026-06-01T07:30:00Z", format = DateTime)]
+    pub at: String,
+    /// Who.
+    #[schema(example = "usr_9kLmNoPq")]
+    pub actor_id: String,
+    /// Their name; null if they have no account any more.
+    pub actor_name: Option<String>,
+    /// `check_ins`, `symptoms`, `wearables`, `wearables_latest` or `overview`.
+    #[schema(example = "wearables")]
+    pub what: String,
+    /// Of `wearables`: which metric.
+    #[schema(example = "heart_rate")]
+    pub metric: Option<String>,
+    /// First moment that was asked for, where there was a range.
+    #[schema(format = DateTime)]
+    pub start: Option<String>,
+    /// First moment behind it.
+    #[schema(format = DateTime)]
+    pub end: Option<String>,
+    /// From which address.
+    #[schema(example = "192.0.2.1")]
+    pub address: String,
+    /// By `token` or `key`.
+    #[schema(example = "token")]
+    pub means: String,
+    /// The token's or the key's id.
+    pub means_id: String,
+    /// By which grant.
+    #[schema(example = "grt_3fYqZ0dTnUe1xK9s")]
+    pub grant_id: String,
+    /// SHA-256 over this record and the hash of the one before it.
+    pub hash: String,
+}
+
+/// A page of the trail.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditPage {
+    /// Newest first.
+    pub records: Vec<AuditRecord>,
+    /// The next page's `cursor`; null on the last one.
+    #[schema(example = "17")]
+    pub next_cursor: Option<String>,
+}
+
+/// Who has read one's own data: newest first, a page at a time.
+#[utoipa::path(
+    get, path = "/audit", tag = "audit",
+    params(
+        ("limit" = Option<u32>, Query, description = "records of a page; 100 by default", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "the page before's `next_cursor`"),
+    ),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "records", body = AuditPage), (status = 422, description = "faults, located"))
+)]
+async fn list(
+    Reader(principal): Reader,
+    State(state): State<AppState>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<AuditPage>, ApiError> {
+    let mut query = Query::parse(raw.as_deref(), &["limit", "cursor"])?;
+    let limit = u64::from(query.integer("limit", 1..=LIMIT_MAX).unwrap_or(LIMIT_DEFAULT));
+    let below = match query.text("cursor").map(str::parse::<i64>) {
+        None => i64::MAX,
+        Some(Ok(below)) if below > 0 => below,
+        Some(_) => {
+            query.refuse("cursor", "must be a `next_cursor`");
+            0
+        }
+    };
+    query.finish()?;
+    let on = state.control.read();
+    let rows = audit::page(on, principal.user.as_str(), below, limit).await?;
+    let mut actors: Vec<_> = rows.iter().map(|row| row.actor_id.clone()).collect();
+    actors.sort_unstable();
+    actors.dedup();
+    let people = grants::people(on, actors).await?;
+    let next_cursor = rows.last().filter(|row| row.seq > 1).map(|row| row.seq.to_string());
+    let name_of = |row: &Model| people.get(&row.actor_id).map(|person| person.name.clone());
+    let records = rows.into_iter().map(|row| record_of(name_of(&row), row)).collect();
+    Ok(Json(AuditPage { records, next_cursor }))
+}
+
+fn record_of(actor_name: Option<String>, row: Model) -> AuditRecord {
+    AuditRecord {
+        seq: row.seq,
+        at: rfc3339(row.at),
+        actor_id: row.actor_id,
+        actor_name,
+        what: row.what,
+        metric: row.metric,
+        start: row.range_start.map(rfc3339),
+        end: row.range_end.map(rfc3339),
+        address: row.address,
+        means: row.means,
+        means_id: row.means_id,
+        grant_id: row.grant_id,
+        hash: hex::encode(row.hash),
+    }
+}
