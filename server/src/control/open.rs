@@ -16,6 +16,9 @@ use crate::config::{Config, Database};
 /// Any number: it names the migrations of this program among PostgreSQL's advisory locks.
 const MIGRATION_LOCK: i64 = 0x6176_7963_656e_6e61;
 
+/// Pause between two tries to open a database that another process is opening.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
 /// The connections of an open database.
 pub(super) struct Opened {
     /// For statements.
@@ -36,11 +39,35 @@ pub(super) async fn open(config: &Config) -> Result<Opened> {
     };
     let at = |source| Error::Open { place: place.clone(), source };
     let wait = Duration::from_millis(config.control.wait_ms_max);
-    let connect = |count| sea_orm::Database::connect(options(&database, count, wait));
+    let connect = |count| {
+        let database = &database;
+        in_turn(wait, move || sea_orm::Database::connect(options(database, count, wait)))
+    };
     let pool = connect(config.control.connections_max).await.map_err(at)?;
-    migrate(&pool).await.map_err(at)?;
+    in_turn(wait, || migrate(&pool)).await.map_err(at)?;
     let watch = connect(1).await.map_err(at)?;
     Ok(Opened { pool, watch })
+}
+
+/// Tries again, up to `wait`, while another process opens the same file: SQLite does not wait by itself for the lock
+/// under which a new file begins to keep a write-ahead log.
+async fn in_turn<T, F>(wait: Duration, step: impl Fn() -> F) -> std::result::Result<T, DbErr>
+where
+    F: Future<Output = std::result::Result<T, DbErr>>,
+{
+    let deadline = tokio::time::Instant::now() + wait;
+    loop {
+        match step().await {
+            Err(error) if is_locked(&error) && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_locked(error: &DbErr) -> bool {
+    error.to_string().contains("database is locked")
 }
 
 /// Connects to a database that is there, and changes nothing; `None` where there is none yet.
