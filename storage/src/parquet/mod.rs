@@ -1,7 +1,7 @@
 //! Runs at rest: one Parquet file holds one sorted run of one metric (or a slice of one by user).
 //!
 //! ```text
-//! writer ─▶ row groups of 131,072 rows ─▶ pages of 10,240 rows, the same rows in every column
+//! writer ─▶ pages of 4,096 to 16,384 rows, the same rows in every column (encode) ─▶ row groups
 //!           footer: page index, key-value metadata (version, metric, seqs, level, checksum of each row group)
 //! reader ─▶ cached footer ─▶ pages by user and time ─▶ decode those ─▶ binary search ─▶ slices
 //! ```
@@ -9,6 +9,7 @@
 //! Not here: which files exist (the manifest), which to merge (compaction).
 
 mod cache;
+mod encode;
 mod footer;
 mod reader;
 mod verify;

@@ -18,7 +18,7 @@ use crate::run::tests::{
 use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::tombstone::Mask;
 
-const TINY: Shape = Shape { page_rows: 8, row_group_rows: 24 };
+const TINY: Shape = Shape { page_rows_min: 4, page_rows_max: 8, row_group_rows: 24 };
 const PATH: &str = "points/metric=heart_rate/1-9-1.parquet";
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -268,7 +268,7 @@ fn pages_hold_the_same_rows_in_every_column() {
             let rows = |nth: usize| -> Vec<i64> {
                 columns[nth].page_locations().iter().map(|page| page.first_row_index).collect()
             };
-            assert_eq!(rows(0), [0, 10_240, 20_480]);
+            assert_eq!(rows(0), [0, 9_000, 18_000, 27_000]);
             assert!(
                 (1..columns.len()).all(|nth| rows(nth) == rows(0)),
                 "{:?}",
@@ -328,9 +328,25 @@ fn the_page_of_formats_says_what_a_file_holds() {
         let metadata = footer.arrow.metadata().file_metadata();
         let keys: Vec<&str> = metadata.key_value_metadata().unwrap().iter().map(|pair| pair.key.as_str()).collect();
         assert_eq!(cells("| key "), keys);
-        let Shape { page_rows, row_group_rows } = Shape::DEFAULT;
-        assert_eq!((page_rows, row_group_rows), (10_240, 122_880));
-        assert!(page.contains("A page holds 10,240 rows, a row group 122,880"));
+        let Shape { page_rows_min, page_rows_max, row_group_rows } = Shape::DEFAULT;
+        assert_eq!((page_rows_min, page_rows_max, row_group_rows), (4_096, 16_384, 114_688));
+        assert!(page.contains("from 4,096 rows on ends where a user ends, at 16,384 rows in any case"));
+        assert!(page.contains("A row group ends with the page that brings it to 114,688 rows or more"));
         assert!(page.contains("`avycenna.schema_version` | 1:") && crate::schema::SCHEMA_VERSION == 1);
+    });
+}
+
+#[test]
+fn a_page_ends_where_a_user_does_once_it_has_enough() {
+    block_on(async {
+        // 6 rows of one, 3 of another, 22 of a third.
+        let counts = [(0, 6), (1, 3), (2, 22)];
+        let points = counts.iter().flat_map(|(number, count)| (0..*count).map(move |nth| point(*number, nth)));
+        let model = Model(points.collect());
+        let (store, file) = stored(&model, 5, TINY).await;
+        let footer = Footers::new(1 << 20).get(store.as_ref(), &file).await.unwrap();
+        let rows: Vec<usize> = footer.pages.iter().map(|page| page.rows.len()).collect();
+        assert_eq!(rows, [6, 8, 8, 8, 1], "the second has too few rows for a page of its own");
+        assert_eq!(footer.row_groups.len(), 2, "a row group ends with the page that brings it to 24 rows or more");
     });
 }

@@ -2,50 +2,49 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Float64Type, Int32Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
+use zstd::bulk::Compressor;
 
+use super::encode::{RowGroup, Traits};
 use super::footer::{KEY_CHECKSUMS, key_values, row_group_range};
 use super::guarded;
 use crate::error::{Error, Result};
 use crate::manifest::Level;
 use crate::point::{Seq, UserId};
-use crate::run::Keys;
-use crate::schema::{ACCEPTED_AT, CORRECTED, RECORDED_AT, SORT_KEY, SOURCE, SOURCE_DEVICE_ID, USER_ID, VALUE, schema};
+use crate::run::Rows;
+use crate::schema::{SORT_KEY, schema};
 use crate::selection::PointStream;
 
 /// How a file is divided.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    /// Rows of a page.
-    pub(super) page_rows: usize,
-    /// Rows of a row group.
+    /// Rows from which on a page ends where a user does.
+    pub(super) page_rows_min: usize,
+    /// Most rows of a page.
+    pub(super) page_rows_max: usize,
+    /// Rows from which on a row group ends with its page.
     pub(super) row_group_rows: usize,
 }
 
 impl Shape {
-    /// One person's month of heart rates (8,640) lies in at most two pages; a row group of twelve pages keeps the
-    /// dictionary of users small.
-    pub(super) const DEFAULT: Self = Self { page_rows: 10_240, row_group_rows: 12 * 10_240 };
-    /// Rows that a column's writer takes at a time, after which it looks whether the page is full.
-    const STEP_ROWS: usize = 1_024;
+    /// One person's month of heart rates every five minutes (8,640) is one page, and nobody else's rows are in it; of
+    /// what is measured less often, several people share one. A row group of at most 131,072 rows keeps the
+    /// dictionaries small.
+    pub(super) const DEFAULT: Self = Self { page_rows_min: 4_096, page_rows_max: 16_384, row_group_rows: 7 * 16_384 };
 }
 
-/// No page and no dictionary ends for its size: pages hold the same rows in every column.
-const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Above this many distinct values among the first rows a dictionary costs more than it saves.
 const DICTIONARY_VALUES_MAX: usize = 4_096;
 /// Rows that the choice of encodings looks at.
@@ -163,22 +162,19 @@ async fn write_rows(
             None => return Ok(None),
         }
     };
-    let mut encoder = Encoder::new(target, &first, shape)?;
+    let mut encoder = Encoder::new(target, shape)?;
     let mut next = Some(first);
     while let Some(batch) = next {
-        let keys = Keys::of(&batch)?;
+        let rows = Rows::of(&batch)?;
         if encoder.bounds.rows > 0 && encoder.bytes() >= bytes_max {
-            let end = keys.rows_of(encoder.bounds.last_user.as_str()).end;
+            let end = rows.keys().rows_of(encoder.bounds.last_user.as_str()).end;
             if end < batch.num_rows() {
                 feed.returned = Some(batch.slice(end, batch.num_rows() - end));
-                if end > 0 {
-                    let batch = batch.slice(0, end);
-                    encoder.push(&batch, &Keys::of(&batch)?)?;
-                }
+                encoder.push(&rows, 0..end)?;
                 break;
             }
         }
-        encoder.push(&batch, &keys)?;
+        encoder.push(&rows, 0..batch.num_rows())?;
         upload.push(encoder.drain()?).await?;
         next = feed.next().await?;
     }
@@ -187,11 +183,13 @@ async fn write_rows(
     bounds.written().map(Some)
 }
 
-/// Encodes batches to the bytes of a file.
+/// Encodes rows to the bytes of a file.
 struct Encoder<'a> {
     path: &'a str,
-    writer: ArrowWriter<Vec<u8>>,
-    page_rows: usize,
+    writer: SerializedFileWriter<Vec<u8>>,
+    compressor: Compressor<'static>,
+    group: Option<RowGroup>,
+    shape: Shape,
     drained_bytes: u64,
     checksums: String,
     row_groups: usize,
@@ -199,17 +197,19 @@ struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    fn new(target: &'a Target, first: &RecordBatch, shape: Shape) -> Result<Self> {
+    fn new(target: &'a Target, shape: Shape) -> Result<Self> {
         let writer = guarded("write", &target.path, || {
-            let options = ArrowWriterOptions::new()
-                .with_properties(properties(target, &Traits::of(first), shape)?)
-                .with_skip_arrow_metadata(true);
-            ArrowWriter::try_new_with_options(Vec::new(), schema(), options)
+            let descriptor = ArrowSchemaConverter::new().convert(&schema())?;
+            SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::new(properties(target)))
         })?;
+        let compressor = Compressor::new(zstd_level(target.level));
+        let failed = |error| Error::parquet("write", &target.path, ParquetError::External(Box::new(error)));
         Ok(Self {
             path: &target.path,
             writer,
-            page_rows: shape.page_rows,
+            compressor: compressor.map_err(failed)?,
+            group: None,
+            shape,
             drained_bytes: 0,
             checksums: String::new(),
             row_groups: 0,
@@ -217,25 +217,61 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    fn push(&mut self, batch: &RecordBatch, keys: &Keys) -> Result<()> {
-        let mut rows_before = self.bounds.rows;
-        self.bounds.add(batch, keys)?;
-        let page_rows = self.page_rows.max(1);
-        let mut start = 0;
-        // A page ends where a write does: that, not the columns' own count, makes pages the same in all columns.
-        while start < batch.num_rows() {
-            let in_page = usize::try_from(rows_before % page_rows as u64).unwrap_or_default();
-            let rows = (page_rows - in_page).min(batch.num_rows() - start);
-            guarded("write", self.path, || self.writer.write(&batch.slice(start, rows)))?;
-            start += rows;
-            rows_before += rows as u64;
+    /// Appends rows. A page ends at its most rows, or where a user ends and it has enough; a row group with a page.
+    fn push(&mut self, rows: &Rows, range: Range<usize>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut start = range.start;
+        for (user, count) in rows.keys().users().runs(range.clone()) {
+            let is_new = user.is_some_and(|user| user != self.bounds.last_user);
+            if is_new && self.page_rows() >= self.shape.page_rows_min {
+                self.end_page()?;
+            }
+            let end = start + count;
+            self.bounds.add(rows, user.unwrap_or_default(), start..end)?;
+            while start < end {
+                let taken = (self.shape.page_rows_max - self.page_rows()).min(end - start);
+                self.group(rows, start)?.push(rows, start..start + taken);
+                start += taken;
+                if self.page_rows() >= self.shape.page_rows_max {
+                    self.end_page()?;
+                }
+            }
         }
         Ok(())
     }
 
+    fn page_rows(&self) -> usize {
+        self.group.as_ref().map_or(0, RowGroup::page_rows)
+    }
+
+    /// The row group under construction; of a new one, the rows from `start` on choose the encodings.
+    fn group(&mut self, rows: &Rows, start: usize) -> Result<&mut RowGroup> {
+        if self.group.is_none() {
+            let group = RowGroup::new(self.writer.schema_descr(), traits(rows, start));
+            self.group = Some(group.ok_or(Error::Batch { what: "the schema is not that of a run" })?);
+        }
+        self.group.as_mut().ok_or(Error::Batch { what: "no row group" })
+    }
+
+    fn end_page(&mut self) -> Result<()> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        guarded("write", self.path, || group.end_page(&mut self.compressor))?;
+        if group.rows() >= self.shape.row_group_rows {
+            self.end_group()?;
+        }
+        Ok(())
+    }
+
+    fn end_group(&mut self) -> Result<()> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        guarded("write", self.path, || group.finish(&mut self.compressor, &mut self.writer))
+    }
+
     /// Bytes of the file so far, about.
     fn bytes(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+        (self.writer.bytes_written() + self.group.as_ref().map_or(0, RowGroup::bytes)) as u64
     }
 
     /// The bytes that are final since the last call: whole row groups.
@@ -243,9 +279,7 @@ impl<'a> Encoder<'a> {
         if self.writer.flushed_row_groups().len() == self.row_groups {
             return Ok(Bytes::new());
         }
-        let failed =
-            |error: std::io::Error| Error::parquet("write", self.path, ParquetError::External(Box::new(error)));
-        self.writer.sync().map_err(failed)?;
+        self.flush()?;
         let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
         for row_group in self.writer.flushed_row_groups().iter().skip(self.row_groups) {
             let range = row_group_range(row_group).and_then(|range| {
@@ -264,83 +298,57 @@ impl<'a> Encoder<'a> {
         Ok(bytes)
     }
 
+    /// Brings what the crate's writer has buffered to the bytes at hand.
+    fn flush(&mut self) -> Result<()> {
+        let flushed = self.writer.flush();
+        flushed.map_err(|error| Error::parquet("write", self.path, ParquetError::External(Box::new(error))))
+    }
+
     fn finish(mut self) -> Result<(Bytes, Bounds)> {
-        guarded("write", self.path, || self.writer.flush())?;
+        self.end_group()?;
         let rows = self.drain()?;
         self.writer.append_key_value_metadata(KeyValue::new(KEY_CHECKSUMS.to_owned(), self.checksums.clone()));
         guarded("write", self.path, || self.writer.finish())?;
-        let failed =
-            |error: std::io::Error| Error::parquet("write", self.path, ParquetError::External(Box::new(error)));
-        self.writer.sync().map_err(failed)?;
+        self.flush()?;
         let footer = std::mem::take(self.writer.inner_mut());
         Ok((Bytes::from([rows.as_ref(), footer.as_slice()].concat()), self.bounds))
     }
 }
 
-fn properties(target: &Target, traits: &Traits, shape: Shape) -> Result<WriterProperties, ParquetError> {
-    let zstd_level = match target.level {
+/// Level 0 is read again soon and then goes away; level 1 stays.
+fn zstd_level(level: Level) -> i32 {
+    match level {
         Level::Zero => 1,
         Level::One { .. } => 3,
-    };
-    let column = |nth: usize| ColumnPath::from(schema().field(nth).name().as_str());
+    }
+}
+
+fn properties(target: &Target) -> WriterProperties {
     let sorting = SORT_KEY.iter().filter_map(|nth| i32::try_from(*nth).ok());
-    let mut properties = WriterProperties::builder()
+    WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(CREATED_BY.to_owned())
         .set_key_value_metadata(Some(key_values(&target.metric, target.level, (target.first_seq, target.last_seq))))
         .set_sorting_columns(Some(
             sorting.map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true }).collect(),
         ))
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(zstd_level)?))
-        .set_max_row_group_row_count(Some(shape.row_group_rows))
-        .set_data_page_row_count_limit(shape.page_rows)
-        .set_write_batch_size(shape.page_rows.min(Shape::STEP_ROWS))
-        .set_data_page_size_limit(PAGE_BYTES_MAX)
-        .set_dictionary_page_size_limit(PAGE_BYTES_MAX)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_column_statistics_enabled(column(USER_ID), EnabledStatistics::Page)
-        .set_column_statistics_enabled(column(RECORDED_AT), EnabledStatistics::Page)
-        .set_column_dictionary_enabled(column(RECORDED_AT), false)
-        .set_column_encoding(column(RECORDED_AT), Encoding::DELTA_BINARY_PACKED)
-        .set_column_dictionary_enabled(column(CORRECTED), false)
-        .set_column_encoding(column(CORRECTED), Encoding::RLE)
-        .set_column_compression(column(CORRECTED), Compression::UNCOMPRESSED)
-        .set_column_statistics_enabled(column(VALUE), EnabledStatistics::Chunk)
-        .set_column_statistics_enabled(column(ACCEPTED_AT), EnabledStatistics::Chunk);
-    if traits.has_long_users {
-        for text in [USER_ID, SOURCE, SOURCE_DEVICE_ID] {
-            properties = properties.set_column_compression(column(text), Compression::UNCOMPRESSED);
-        }
-    }
-    if !traits.has_few_values {
-        properties = properties
-            .set_column_dictionary_enabled(column(VALUE), false)
-            .set_column_encoding(column(VALUE), Encoding::BYTE_STREAM_SPLIT);
-    }
-    Ok(properties.build())
+        .build()
 }
 
-/// What a run's first rows say about the encodings that suit it.
-#[derive(Debug)]
-struct Traits {
-    /// A dictionary of the values pays.
-    has_few_values: bool,
-    /// A user has many rows in a row.
-    has_long_users: bool,
-}
-
-impl Traits {
-    fn of(batch: &RecordBatch) -> Self {
-        let rows = batch.num_rows().min(SAMPLE_ROWS);
-        let values = batch.column_by_name("value").and_then(|values| values.as_primitive_opt::<Float64Type>());
-        let values = values.and_then(|values| values.values().get(..rows)).unwrap_or_default();
-        let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
-        let users = batch.column_by_name("user_id").and_then(|users| users.as_dictionary_opt::<Int32Type>());
-        let users = users.and_then(|users| users.keys().values().get(..rows)).unwrap_or_default();
-        Self {
-            has_few_values: distinct.len() <= DICTIONARY_VALUES_MAX,
-            has_long_users: users.chunk_by(|a, b| a == b).count() * LONG_USER_ROWS <= rows,
+/// What the first rows from `start` on say about the encodings that suit a row group.
+fn traits(rows: &Rows, start: usize) -> Traits {
+    let sample = start..rows.values().len().min(start + SAMPLE_ROWS);
+    let values = rows.values().get(sample.clone()).unwrap_or_default();
+    let mut distinct = HashSet::new();
+    for value in values {
+        distinct.insert(value.to_bits());
+        if distinct.len() > DICTIONARY_VALUES_MAX {
+            break;
         }
+    }
+    Traits {
+        has_few_values: distinct.len() <= DICTIONARY_VALUES_MAX,
+        has_long_users: rows.keys().users().runs(sample).count() * LONG_USER_ROWS <= values.len(),
     }
 }
 
@@ -371,26 +379,29 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    fn add(&mut self, batch: &RecordBatch, keys: &Keys) -> Result<()> {
-        let (Some(first), Some(last)) = (keys.times().first(), keys.times().last()) else { return Ok(()) };
-        let (first_user, last_user) = (keys.user(0), keys.user(keys.len() - 1));
-        if (self.last_user.as_str(), self.last_time) > (first_user, *first) {
+    /// Adds rows of one user.
+    fn add(&mut self, rows: &Rows, user: &str, range: Range<usize>) -> Result<()> {
+        let times = rows.keys().times().get(range.clone()).unwrap_or_default();
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(()) };
+        if (self.last_user.as_str(), self.last_time) > (user, *first) {
             return Err(Error::Batch { what: "a run is not sorted" });
         }
         if self.rows == 0 {
-            first_user.clone_into(&mut self.first_user);
+            user.clone_into(&mut self.first_user);
         }
-        last_user.clone_into(&mut self.last_user);
+        if self.last_user != user {
+            user.clone_into(&mut self.last_user);
+        }
+        // One user's times ascend.
+        self.time_min = self.time_min.min(*first);
+        self.time_max = self.time_max.max(*last);
         self.last_time = *last;
-        self.rows += keys.len() as u64;
-        for time in keys.times() {
-            self.time_min = self.time_min.min(*time);
-            self.time_max = self.time_max.max(*time);
-        }
-        let accepted = batch.column_by_name("accepted_at");
-        let accepted = accepted.and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
-        let Some(accepted) = accepted else { return Err(Error::Batch { what: "no column of acceptance" }) };
-        self.accepted_max_ms = accepted.values().iter().fold(self.accepted_max_ms, |max, ms| max.max(*ms));
+        self.rows += range.len() as u64;
+        let Some((accepted, _)) = rows.acceptance() else {
+            return Err(Error::Batch { what: "no column of acceptance" });
+        };
+        let accepted = accepted.get(range).unwrap_or_default();
+        self.accepted_max_ms = accepted.iter().fold(self.accepted_max_ms, |max, ms| max.max(*ms));
         Ok(())
     }
 

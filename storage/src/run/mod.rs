@@ -48,6 +48,23 @@ impl Text {
         self.name(*self.keys.get(row)?)
     }
 
+    /// Runs of equal texts in a range of rows: the text (`None` where it is null) and how many rows it has.
+    pub(crate) fn runs(&self, rows: Range<usize>) -> impl Iterator<Item = (Option<&str>, usize)> {
+        let mut row = rows.start;
+        let end = rows.end.min(self.keys.len());
+        std::iter::from_fn(move || {
+            let key = *self.keys.get(row)?;
+            let first = row;
+            let is_null = |row: usize| self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            let null = is_null(first);
+            row += 1;
+            while row < end && self.keys.get(row) == Some(&key) && is_null(row) == null {
+                row += 1;
+            }
+            (first < end).then(|| (if null { None } else { self.name(key) }, row - first))
+        })
+    }
+
     fn name(&self, key: i32) -> Option<&str> {
         let key = usize::try_from(key).ok().filter(|key| *key < self.names.len())?;
         Some(self.names.value(key))
@@ -97,6 +114,11 @@ impl Keys {
     /// The times.
     pub(crate) fn times(&self) -> &[i64] {
         &self.times
+    }
+
+    /// The users.
+    pub(crate) fn users(&self) -> &Text {
+        &self.user
     }
 
     /// A row's user; empty in a damaged batch.
@@ -201,6 +223,26 @@ impl Rows {
     /// The sorted part.
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// All values.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The sources.
+    pub(crate) fn source(&self) -> &Text {
+        &self.source
+    }
+
+    /// The device ids.
+    pub(crate) fn device(&self) -> &Text {
+        &self.device
+    }
+
+    /// Times of acceptance (milliseconds UTC) and `corrected` bits, where the batch has them.
+    pub(crate) fn acceptance(&self) -> Option<(&[i64], &BooleanBuffer)> {
+        self.acceptance.as_ref().map(|(accepted, corrected)| (accepted.as_ref(), corrected))
     }
 
     /// A row's identity.

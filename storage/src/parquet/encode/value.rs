@@ -1,0 +1,79 @@
+//! Values: keys of a dictionary where few are distinct, else their bytes split into eight streams.
+
+use parquet::basic::Encoding;
+use parquet::errors::ParquetError;
+use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::Closed;
+use super::chunk::{Chunk, Dictionary, Packing};
+use super::dictionary::Numbers;
+use super::hybrid::{Hybrid, width_of};
+
+/// The column of values.
+pub(super) struct ValueColumn {
+    pub(super) chunk: Chunk,
+    dictionary: Option<Numbers>,
+    /// Bits of the page's values.
+    page: Vec<u64>,
+    keys: Vec<u32>,
+    bounds: (f64, f64),
+}
+
+impl ValueColumn {
+    pub(super) fn new(descr: ColumnDescPtr, has_few_values: bool) -> Self {
+        let encoding = if has_few_values { Encoding::RLE_DICTIONARY } else { Encoding::BYTE_STREAM_SPLIT };
+        Self {
+            chunk: Chunk::new(descr, encoding, Packing::Zstd, None),
+            dictionary: has_few_values.then(Numbers::default),
+            page: Vec::new(),
+            keys: Vec::new(),
+            bounds: (f64::INFINITY, f64::NEG_INFINITY),
+        }
+    }
+
+    pub(super) fn push(&mut self, values: &[f64]) {
+        let bounds = self.bounds;
+        self.bounds = values.iter().fold(bounds, |(least, greatest), value| (least.min(*value), greatest.max(*value)));
+        match &mut self.dictionary {
+            Some(dictionary) => self.keys.extend(values.iter().map(|value| dictionary.key(value.to_bits()))),
+            None => self.page.extend(values.iter().map(|value| value.to_bits())),
+        }
+    }
+
+    pub(super) fn end_page(&mut self, compressor: &mut Compressor<'_>, body: &mut Vec<u8>) -> Result<(), ParquetError> {
+        body.clear();
+        let rows = self.keys.len().max(self.page.len());
+        if self.dictionary.is_some() {
+            let width = aligned(width_of(self.keys.iter().copied().max().unwrap_or_default()));
+            body.push(width as u8);
+            let mut hybrid = Hybrid::new(body, width);
+            hybrid.extend(&self.keys);
+            hybrid.finish();
+        } else {
+            for byte in 0..8 {
+                body.extend(self.page.iter().map(|bits| (bits >> (8 * byte)) as u8));
+            }
+        }
+        self.keys.clear();
+        self.page.clear();
+        self.chunk.push(compressor, body, rows, None)
+    }
+
+    pub(super) fn close(self, compressor: &mut Compressor<'_>) -> Closed {
+        let (least, greatest) = self.bounds;
+        // A zero as a bound stands for both zeros.
+        let least = if least == 0.0 { -0.0 } else { least };
+        let greatest = if greatest == 0.0 { 0.0 } else { greatest };
+        let statistics = Statistics::Double(ValueStatistics::new(Some(least), Some(greatest), None, Some(0), false));
+        let dictionary =
+            self.dictionary.as_ref().map(|numbers| Dictionary { plain: &numbers.plain, len: numbers.len() });
+        self.chunk.close(compressor, dictionary, Some(statistics))
+    }
+}
+
+/// Keys of whole bytes: zstd sees symbols then, and codes them in as many bits as they carry.
+fn aligned(width: u32) -> u32 {
+    width.next_multiple_of(8)
+}
