@@ -43,7 +43,7 @@ pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
             let above = |difference: &i64| difference.wrapping_sub(least).cast_unsigned();
             let width = width_of(group.iter().map(above).fold(0, |all, above| all | above));
             if let Some(at) = out.get_mut(widths_at + nth) {
-                *at = width as u8;
+                *at = u8::try_from(width).unwrap_or_default();
             }
             let padding = std::iter::repeat_n(0, GROUP - group.len());
             pack(group.iter().map(above).chain(padding), width, out);

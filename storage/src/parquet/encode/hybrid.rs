@@ -7,6 +7,8 @@
 //!
 //! Source: [Encodings.md](https://github.com/apache/parquet-format/blob/master/Encodings.md), RLE = 3.
 
+#![expect(clippy::cast_possible_truncation, reason = "the bits above are shifted down or are known to be zero")]
+
 /// Values that a packed group holds.
 const GROUP: usize = 8;
 
@@ -83,7 +85,7 @@ pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<
         8 => out.extend(values.map(|value| value as u8)),
         16 => values.for_each(|value| out.extend_from_slice(&(value as u16).to_le_bytes())),
         32 => values.for_each(|value| out.extend_from_slice(&(value as u32).to_le_bytes())),
-        ..32 => {
+        width if width < 32 => {
             let (mut open, mut bits) = (0_u64, 0);
             for value in values {
                 open |= value << bits;

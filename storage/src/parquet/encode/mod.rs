@@ -286,7 +286,8 @@ impl CorrectedColumn {
 /// Appends dictionary keys that come in runs: a byte of width, then the hybrid. The number of rows.
 fn encode_keys(runs: &[(u32, usize)], body: &mut Vec<u8>) -> usize {
     let width = width_of(runs.iter().map(|(key, _)| *key).max().unwrap_or_default());
-    body.push(width as u8);
+    // A width is at most 32.
+    body.push(u8::try_from(width).unwrap_or_default());
     let mut hybrid = Hybrid::new(body, width);
     for (key, count) in runs {
         hybrid.push(*key, *count);

@@ -98,13 +98,17 @@ fn the_footer_says_of_a_column_what_the_crate_s_own_writer_says() {
     let rows: Vec<RawRow> = (0..900_i64).map(|nth| (nth * 300_000_000, 60.0, 1, None, nth / 500, false)).collect();
     let batches = model(&[rows.clone(), rows]).batches(4_096);
     let mut theirs = ArrowWriter::try_new(Vec::new(), schema(), None).unwrap();
-    batches.iter().for_each(|batch| theirs.write(batch).unwrap());
+    for batch in &batches {
+        theirs.write(batch).unwrap();
+    }
     let theirs = theirs.close().unwrap();
     let descriptor = ArrowSchemaConverter::new().convert(&schema()).unwrap();
     let mut writer = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::default()).unwrap();
     let mut compressor = Compressor::new(1).unwrap();
     let mut group = RowGroup::new(&descriptor, Traits { has_few_values: true, has_long_users: true }).unwrap();
-    batches.iter().for_each(|batch| group.push(&Rows::of(batch).unwrap(), 0..batch.num_rows()));
+    for batch in &batches {
+        group.push(&Rows::of(batch).unwrap(), 0..batch.num_rows());
+    }
     group.finish(&mut compressor, &mut writer).unwrap();
     let ours = writer.close().unwrap();
     assert_eq!(ours.file_metadata().schema_descr(), theirs.file_metadata().schema_descr());

@@ -47,13 +47,13 @@ impl ValueColumn {
         let rows = self.keys.len().max(self.page.len());
         if self.dictionary.is_some() {
             let width = aligned(width_of(self.keys.iter().copied().max().unwrap_or_default()));
-            body.push(width as u8);
+            body.push(u8::try_from(width).unwrap_or_default());
             let mut hybrid = Hybrid::new(body, width);
             hybrid.extend(&self.keys);
             hybrid.finish();
         } else {
             for byte in 0..8 {
-                body.extend(self.page.iter().map(|bits| (bits >> (8 * byte)) as u8));
+                body.extend(self.page.iter().filter_map(|bits| bits.to_le_bytes().get(byte).copied()));
             }
         }
         self.keys.clear();
