@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-/// Slots of the table in front of the map.
-const SLOTS: usize = 2_048;
+/// Slots of an empty table of numbers.
+const SLOTS_MIN: usize = 512;
 
 /// Texts, already as the dictionary page holds them: length in four bytes, then the text.
 #[derive(Debug, Default)]
@@ -32,19 +32,21 @@ impl Texts {
     }
 }
 
-/// Numbers of 64 bits, told apart by their bits.
+/// Numbers of 64 bits, told apart by their bits. The numbers themselves lie in a table of open addressing: what a hash
+/// map would spend on resisting chosen keys is more than encoding a value costs, and a number of one row group can at
+/// worst make its own flush slower.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    index: HashMap<u64, u32>,
-    /// Those seen last, by a few bits of their hash: what repeats is found without a look into the map.
-    recent: Box<[(u64, u32)]>,
-    pub(super) plain: Vec<u8>,
+    /// Of each slot the number of its entry, plus one; 0 where it is free. A power of two, at most half full.
+    slots: Vec<u32>,
+    /// 64 less the number of bits of a slot's index.
+    shift: u32,
+    entries: Vec<u64>,
 }
 
 impl Default for Numbers {
     fn default() -> Self {
-        // The first slot would take a zero for known, so that it is numbered before it is asked for.
-        Self { index: HashMap::new(), recent: vec![(0, u32::MAX); SLOTS].into(), plain: Vec::new() }
+        Self { slots: vec![0; SLOTS_MIN], shift: u64::BITS - SLOTS_MIN.ilog2(), entries: Vec::new() }
     }
 }
 
@@ -52,28 +54,84 @@ impl Numbers {
     /// The number of a number, new or known.
     #[inline]
     pub(super) fn key(&mut self, bits: u64) -> u32 {
-        let slot = usize::try_from(bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).unwrap_or_default() % SLOTS;
-        match self.recent.get(slot) {
-            Some((known, key)) if *known == bits && *key != u32::MAX => *key,
-            _ => self.find(bits, slot),
+        let mut slot = self.slot_of(bits);
+        loop {
+            match self.slots.get(slot).copied().unwrap_or_default().checked_sub(1) {
+                Some(key) if self.entries.get(key as usize) == Some(&bits) => return key,
+                Some(_) => slot = (slot + 1) & (self.slots.len() - 1),
+                None => return self.insert(bits, slot),
+            }
         }
     }
 
+    fn slot_of(&self, bits: u64) -> usize {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4). Only the uppermost bits will do: the lower half
+        // of a small whole number's bits is zero, and so is that of their product.
+        let hash = bits.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        usize::try_from(hash >> self.shift).unwrap_or_default()
+    }
+
     #[cold]
-    fn find(&mut self, bits: u64, slot: usize) -> u32 {
-        let next = self.len();
-        let key = *self.index.entry(bits).or_insert(next);
-        if key == next {
-            self.plain.extend_from_slice(&bits.to_le_bytes());
+    fn insert(&mut self, bits: u64, slot: usize) -> u32 {
+        let key = self.len();
+        self.entries.push(bits);
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = key + 1;
         }
-        if let Some(slot) = self.recent.get_mut(slot) {
-            *slot = (bits, key);
+        if self.entries.len() * 2 > self.slots.len() {
+            self.grow();
         }
         key
     }
 
-    /// Distinct numbers.
+    fn grow(&mut self) {
+        self.slots = vec![0; self.slots.len() * 2];
+        self.shift -= 1;
+        for (entry, key) in (1..).zip(&self.entries) {
+            let mut slot = self.slot_of(*key);
+            while self.slots.get(slot).is_some_and(|taken| *taken != 0) {
+                slot = (slot + 1) & (self.slots.len() - 1);
+            }
+            if let Some(slot) = self.slots.get_mut(slot) {
+                *slot = entry;
+            }
+        }
+    }
+
+    /// Distinct numbers. A row group has fewer rows than a `u32` counts.
     pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.index.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX - 1)
+    }
+
+    /// As the dictionary page holds them.
+    pub(super) fn plain(&self) -> Vec<u8> {
+        self.entries.iter().flat_map(|bits| bits.to_le_bytes()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_numbered_in_order_of_appearance_however_many() {
+        let mut numbers = Numbers::default();
+        let values: Vec<u64> = (0..10_000_u32).map(|nth| (f64::from(nth) / 4.0).to_bits()).collect();
+        for (key, value) in (0..).zip(&values) {
+            assert_eq!(numbers.key(*value), key);
+        }
+        assert!((0..).zip(&values).all(|(key, value)| numbers.key(*value) == key));
+        assert_eq!(numbers.plain(), values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn whole_numbers_do_not_share_slots() {
+        let mut numbers = Numbers::default();
+        for value in 40..=200_u8 {
+            numbers.key(f64::from(value).to_bits());
+        }
+        let slots: std::collections::HashSet<usize> =
+            (40..=200_u8).map(|value| numbers.slot_of(f64::from(value).to_bits())).collect();
+        assert!(slots.len() > 100, "{} slots of 161 numbers", slots.len());
     }
 }

@@ -240,7 +240,8 @@ impl AcceptedColumn {
     }
 
     fn close(self, compressor: &mut Compressor<'_>) -> Closed {
-        let dictionary = Dictionary { plain: &self.dictionary.plain, len: self.dictionary.len() };
+        let plain = self.dictionary.plain();
+        let dictionary = Dictionary { plain: &plain, len: self.dictionary.len() };
         self.chunk.close(compressor, Some(dictionary), Some(int64(self.bounds)))
     }
 }

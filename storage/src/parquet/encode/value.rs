@@ -67,8 +67,8 @@ impl ValueColumn {
         let least = if least == 0.0 { -0.0 } else { least };
         let greatest = if greatest == 0.0 { 0.0 } else { greatest };
         let statistics = Statistics::Double(ValueStatistics::new(Some(least), Some(greatest), None, Some(0), false));
-        let dictionary =
-            self.dictionary.as_ref().map(|numbers| Dictionary { plain: &numbers.plain, len: numbers.len() });
+        let plain = self.dictionary.as_ref().map(Numbers::plain).unwrap_or_default();
+        let dictionary = self.dictionary.map(|numbers| Dictionary { plain: &plain, len: numbers.len() });
         self.chunk.close(compressor, dictionary, Some(statistics))
     }
 }
