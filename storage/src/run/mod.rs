@@ -10,7 +10,7 @@ pub(crate) use build::{BATCH_ROWS_MAX, KeyCache, OriginKeys, RunBuilder};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{Float64Type, Int32Type, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
@@ -29,9 +29,15 @@ pub(crate) struct Text {
 
 impl Text {
     fn of(batch: &RecordBatch, name: &'static str) -> Result<Self> {
-        let column = batch.column_by_name(name).and_then(|column| column.as_dictionary_opt::<Int32Type>());
-        let Some(column) = column else {
-            return Err(Error::Batch { what: "a text column is missing or not a dictionary" });
+        match batch.column_by_name(name) {
+            Some(column) => Self::new(column),
+            None => Err(Error::Batch { what: "a text column is missing" }),
+        }
+    }
+
+    fn new(column: &ArrayRef) -> Result<Self> {
+        let Some(column) = column.as_dictionary_opt::<Int32Type>() else {
+            return Err(Error::Batch { what: "a text column is not a dictionary" });
         };
         let Some(names) = column.values().as_string_opt::<i32>() else {
             return Err(Error::Batch { what: "a dictionary is not of text" });
@@ -104,6 +110,14 @@ impl Keys {
         let times = times.and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
         let Some(times) = times else { return Err(Error::Batch { what: "no column of times" }) };
         Ok(Self { user: Text::of(batch, "user_id")?, times: times.values().clone() })
+    }
+
+    /// Of a column of users, and times.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] if it is not one.
+    pub(crate) fn new(users: &ArrayRef, times: ScalarBuffer<i64>) -> Result<Self> {
+        Ok(Self { user: Text::new(users)?, times })
     }
 
     /// Number of rows.
@@ -299,7 +313,11 @@ impl Projection {
     }
 }
 
-fn assemble(schema: SchemaRef, columns: Vec<arrow::array::ArrayRef>) -> Result<RecordBatch> {
+/// A batch of columns that belong together.
+///
+/// # Errors
+/// [`Error::Batch`] if they do not.
+pub(crate) fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     RecordBatch::try_new(schema, columns).map_err(|_| Error::Batch { what: "columns do not fit the schema" })
 }
 
