@@ -9,6 +9,9 @@ use crate::query::Aggregate;
 /// Values kept before they are counted.
 const VALUES_MAX: usize = 65_536;
 
+/// Sums that grow side by side.
+const SUMS: usize = 4;
+
 /// What the wanted figures need beside count, sum, least, greatest, first and last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needs {
@@ -39,6 +42,27 @@ impl Sum {
         let next = self.sum + value;
         self.lost += if self.sum.abs() >= value.abs() { (self.sum - next) + value } else { (value - next) + self.sum };
         self.sum = next;
+    }
+
+    /// Adds another sum.
+    fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// Adds values, in several sums side by side: one alone would wait for each addition.
+    fn add_all(&mut self, values: &[f64]) {
+        let (groups, rest) = values.as_chunks::<SUMS>();
+        let mut sums = [Self::default(); SUMS];
+        for group in groups {
+            for (sum, value) in sums.iter_mut().zip(group) {
+                sum.add(*value);
+            }
+        }
+        rest.iter().for_each(|value| self.add(*value));
+        if !groups.is_empty() {
+            sums.into_iter().for_each(|sum| self.merge(sum));
+        }
     }
 
     fn total(self) -> f64 {
@@ -108,13 +132,13 @@ impl Figures {
             self.add_values(values);
         }
         self.count += values.len() as u64;
-        let (mut sum, mut min, mut max) = (self.sum, self.min, self.max);
+        self.sum.add_all(values);
+        let (mut min, mut max) = (self.min, self.max);
         for value in values {
-            sum.add(*value);
             min = if *value < min { *value } else { min };
             max = if *value > max { *value } else { max };
         }
-        (self.sum, self.min, self.max) = (sum, min, max);
+        (self.min, self.max) = (min, max);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 points")]
