@@ -17,12 +17,12 @@ use object_store::ObjectStore;
 
 use super::cache::Footers;
 use super::footer::{Footer, Page, RowGroup};
-use super::page::{self, Page as PageBytes};
+use super::page::{Names, Page as PageBytes};
 use super::{corrupt, fetch};
 use crate::error::{Error, Result};
 use crate::manifest::FileMeta;
 use crate::point::TimeRange;
-use crate::run::{Keys, assemble};
+use crate::run::{Keys, Text, assemble};
 use crate::schema::{ACCEPTED_AT, COLUMNS, CORRECTED, RECORDED_AT, SOURCE, SOURCE_DEVICE_ID, USER_ID, VALUE};
 use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::tombstone::Mask;
@@ -78,10 +78,10 @@ struct Read {
 /// The dictionaries of a row group, as far as its columns were wanted.
 #[derive(Default)]
 struct Dictionaries {
-    users: Option<ArrayRef>,
+    users: Names,
     values: Option<Vec<f64>>,
-    sources: Option<ArrayRef>,
-    devices: Option<ArrayRef>,
+    sources: Names,
+    devices: Names,
     accepted: Option<Vec<i64>>,
 }
 
@@ -230,17 +230,18 @@ impl Read {
             self.damaged(offset, "a page cannot be decoded")
         };
         let times = decode.times().ok_or_else(|| damaged(RECORDED_AT))?;
-        let users = decode.text(USER_ID).transpose().map_err(damaged)?;
-        let users = users.or_else(|| page::constant(page.users.0.as_str(), page.rows.len()));
-        let users = users.ok_or_else(|| damaged(USER_ID))?;
-        let keys = Keys::new(&users, times.clone())?;
+        let users = match decode.text(USER_ID).transpose().map_err(damaged)? {
+            Some(users) => Text::new(&users)?,
+            None => Text::same(page.users.0.as_str(), page.rows.len()),
+        };
+        let keys = Keys::new(users, times.clone());
         let ranges = self.mask.cut(&keys, keys.select(&self.users, self.times));
         if ranges.is_empty() {
             return Ok(());
         }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(COLUMNS);
         if self.columns.user_id {
-            columns.push(users);
+            columns.push(keys.users().column()?);
         }
         columns.push(Arc::new(TimestampMicrosecondArray::new(times, None).with_timezone("UTC")));
         columns.push(decode.values().ok_or_else(|| damaged(VALUE))?);
@@ -270,10 +271,10 @@ impl Read {
 impl Dictionaries {
     fn decode(&mut self, column: usize, page: PageBytes<'_>) -> Option<()> {
         match column {
-            USER_ID => self.users = Some(page.text_dictionary()?),
+            USER_ID => self.users = page.text_dictionary()?,
             VALUE => self.values = Some(page.float_dictionary()?),
-            SOURCE => self.sources = Some(page.text_dictionary()?),
-            SOURCE_DEVICE_ID => self.devices = Some(page.text_dictionary()?),
+            SOURCE => self.sources = page.text_dictionary()?,
+            SOURCE_DEVICE_ID => self.devices = page.text_dictionary()?,
             ACCEPTED_AT => self.accepted = Some(page.integer_dictionary()?),
             _ => return None,
         }
@@ -321,13 +322,11 @@ impl PageDecode<'_> {
     fn text(&self, column: usize) -> Option<Result<ArrayRef, usize>> {
         let bytes = self.bytes(column)?;
         let Dictionaries { users, sources, devices, .. } = self.dictionaries;
-        let dictionary = match column {
+        let names = match column {
             USER_ID => users,
             SOURCE => sources,
             _ => devices,
         };
-        let none: ArrayRef = Arc::new(arrow::array::StringArray::new_null(0));
-        let text = bytes.texts(self.rows(), dictionary.as_ref().unwrap_or(&none), column == SOURCE_DEVICE_ID);
-        Some(text.ok_or(column))
+        Some(bytes.texts(self.rows(), names, column == SOURCE_DEVICE_ID).ok_or(column))
     }
 }

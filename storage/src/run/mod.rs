@@ -8,9 +8,9 @@ mod build;
 pub(crate) use build::{BATCH_ROWS_MAX, KeyCache, OriginKeys, RunBuilder};
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int32Array, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{Float64Type, Int32Type, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
@@ -18,6 +18,9 @@ use arrow::record_batch::RecordBatch;
 use crate::error::{Error, Result};
 use crate::point::{TimeRange, UserId};
 use crate::selection::{Columns, Users};
+
+/// Rows up to which a column of one text shares its keys with all others: those of the largest page.
+const SAME_ROWS: usize = 16_384;
 
 /// A dictionary column.
 #[derive(Debug, Clone)]
@@ -35,7 +38,11 @@ impl Text {
         }
     }
 
-    fn new(column: &ArrayRef) -> Result<Self> {
+    /// Looks at a column.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] if it is not a dictionary of texts.
+    pub(crate) fn new(column: &ArrayRef) -> Result<Self> {
         let Some(column) = column.as_dictionary_opt::<Int32Type>() else {
             return Err(Error::Batch { what: "a text column is not a dictionary" });
         };
@@ -44,6 +51,23 @@ impl Text {
         };
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
         Ok(Self { keys: column.keys().values().clone(), nulls, names: names.clone() })
+    }
+
+    /// One text for all of some rows. Cost: one small allocation, up to [`SAME_ROWS`] rows.
+    pub(crate) fn same(name: &str, rows: usize) -> Self {
+        static ZEROS: LazyLock<ScalarBuffer<i32>> = LazyLock::new(|| vec![0; SAME_ROWS].into());
+        let keys = if rows <= SAME_ROWS { ZEROS.slice(0, rows) } else { vec![0; rows].into() };
+        Self { keys, nulls: None, names: StringArray::from_iter_values([name]) }
+    }
+
+    /// The column that this is a view of.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] if a key has no name.
+    pub(crate) fn column(&self) -> Result<ArrayRef> {
+        let keys = Int32Array::new(self.keys.clone(), self.nulls.clone());
+        let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(self.names.clone()));
+        Ok(Arc::new(column.map_err(|_| Error::Batch { what: "a dictionary key has no name" })?))
     }
 
     /// The text of a row; `None` where it is null (or, in a damaged batch, without a name).
@@ -112,12 +136,9 @@ impl Keys {
         Ok(Self { user: Text::of(batch, "user_id")?, times: times.values().clone() })
     }
 
-    /// Of a column of users, and times.
-    ///
-    /// # Errors
-    /// [`Error::Batch`] if it is not one.
-    pub(crate) fn new(users: &ArrayRef, times: ScalarBuffer<i64>) -> Result<Self> {
-        Ok(Self { user: Text::new(users)?, times })
+    /// Of users and times.
+    pub(crate) fn new(user: Text, times: ScalarBuffer<i64>) -> Self {
+        Self { user, times }
     }
 
     /// Number of rows.

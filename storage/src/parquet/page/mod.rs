@@ -9,12 +9,15 @@
 
 mod bits;
 mod header;
+mod names;
+
+pub(super) use names::Names;
 
 use std::cell::RefCell;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, StringArray, StringBuilder};
-use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::Int32Type;
 use zstd::bulk::Decompressor;
 
@@ -88,8 +91,8 @@ impl Page<'_> {
         })
     }
 
-    /// Texts, as keys into the dictionary; with nulls if the column is `optional`.
-    pub(super) fn texts(self, rows: usize, dictionary: &ArrayRef, is_optional: bool) -> Option<ArrayRef> {
+    /// Texts; with nulls if the column is `optional`.
+    pub(super) fn texts(self, rows: usize, names: &Names, is_optional: bool) -> Option<ArrayRef> {
         self.open(Kind::Data, |header, content| {
             if header.values != rows || header.encoding != Encoding::Dictionary {
                 return None;
@@ -98,12 +101,12 @@ impl Page<'_> {
             let mut keys = Vec::new();
             let present = nulls.as_ref().map_or(rows, |nulls| rows - nulls.null_count());
             dictionary_keys(content, present, &mut keys)?;
+            let names = names.used(&mut keys)?;
             if let Some(nulls) = &nulls {
                 let mut present = keys.into_iter();
                 // What a null's key says means nothing, but it must be one.
                 keys = nulls.iter().map(|is_there| if is_there { present.next() } else { None }.unwrap_or(0)).collect();
             }
-            let names = if dictionary.is_empty() { no_name() } else { Arc::clone(dictionary) };
             let column = DictionaryArray::<Int32Type>::try_new(Int32Array::new(keys.into(), nulls), names);
             Some(Arc::new(column.ok()?) as ArrayRef)
         })
@@ -137,22 +140,9 @@ impl Page<'_> {
     }
 
     /// A dictionary of texts.
-    pub(super) fn text_dictionary(self) -> Option<ArrayRef> {
-        self.open(Kind::Dictionary, |header, mut content| {
-            let mut texts = StringBuilder::with_capacity(header.values.min(content.len() / 4), content.len());
-            for _ in 0..header.values {
-                let (text, rest) = split_length(content)?;
-                texts.append_value(std::str::from_utf8(text).ok()?);
-                content = rest;
-            }
-            Some(Arc::new(texts.finish()) as ArrayRef)
-        })
+    pub(super) fn text_dictionary(self) -> Option<Names> {
+        self.open(Kind::Dictionary, |header, content| Names::read(content, header.values))
     }
-}
-
-/// A dictionary for a page of nulls alone, whose column may have none.
-fn no_name() -> ArrayRef {
-    Arc::new(StringArray::from_iter_values([""]))
 }
 
 /// What stands behind a length of four bytes, and what follows that.
@@ -223,14 +213,4 @@ fn byte_stream_split<T>(content: &[u8], rows: usize, of: impl Fn([u8; 8]) -> T) 
     let high = e.iter().zip(f).zip(g).zip(h);
     let numbers = low.zip(high).map(|((((a, b), c), d), (((e, f), g), h))| of([*a, *b, *c, *d, *e, *f, *g, *h]));
     Some(numbers.collect())
-}
-
-/// A column in which every row has the same text.
-pub(super) fn constant(text: &str, rows: usize) -> Option<ArrayRef> {
-    /// Keys of a page of [`super::writer::Shape::DEFAULT`], shared by all columns.
-    static ZEROS: LazyLock<ScalarBuffer<i32>> = LazyLock::new(|| vec![0; 16_384].into());
-    let keys = if rows <= ZEROS.len() { ZEROS.slice(0, rows) } else { vec![0; rows].into() };
-    let names = StringArray::from_iter_values([text]);
-    let column = DictionaryArray::<Int32Type>::try_new(Int32Array::new(keys, None), Arc::new(names));
-    Some(Arc::new(column.ok()?))
 }
