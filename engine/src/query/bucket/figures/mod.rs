@@ -70,6 +70,24 @@ impl Sum {
     }
 }
 
+/// Least and greatest of values and of those before; side by side, as the sums.
+fn bounds(values: &[f64], (min, max): (f64, f64)) -> (f64, f64) {
+    let less = |a: f64, b: f64| if b < a { b } else { a };
+    let more = |a: f64, b: f64| if b > a { b } else { a };
+    let (groups, rest) = values.as_chunks::<SUMS>();
+    let (mut mins, mut maxes) = ([min; SUMS], [max; SUMS]);
+    for group in groups {
+        for ((min, max), value) in mins.iter_mut().zip(&mut maxes).zip(group) {
+            *min = less(*min, *value);
+            *max = more(*max, *value);
+        }
+    }
+    let all = |side: [f64; SUMS], pick: fn(f64, f64) -> f64, first: f64| {
+        side.iter().chain(rest).fold(first, |a, b| pick(a, *b))
+    };
+    (all(mins, less, min), all(maxes, more, max))
+}
+
 /// The figures so far.
 #[derive(Debug)]
 pub(crate) struct Figures {
@@ -133,12 +151,7 @@ impl Figures {
         }
         self.count += values.len() as u64;
         self.sum.add_all(values);
-        let (mut min, mut max) = (self.min, self.max);
-        for value in values {
-            min = if *value < min { *value } else { min };
-            max = if *value > max { *value } else { max };
-        }
-        (self.min, self.max) = (min, max);
+        (self.min, self.max) = bounds(values, (self.min, self.max));
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 points")]
