@@ -102,7 +102,7 @@ impl WindowWriter {
 
     /// Makes room for rows, about.
     pub(crate) fn reserve(&self, rows: usize, out: &mut Vec<u8>) {
-        out.reserve(self.head.len() + rows * self.line.bytes_about());
+        out.reserve(self.head.len() + (rows + 2) * self.line.bytes_about());
     }
 
     /// Writes a batch of [`window::Window`], whose rows ascend, from its end to its begin.

@@ -30,48 +30,44 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// Unpacks `count` values of `width` bits, 1 to 64, from the lowest bit of the first byte on.
+/// Fills `out` with values of `width` bits, 1 to 64, from the lowest bit of the first byte on.
 #[inline]
-fn unpack(bytes: &[u8], width: usize, count: usize, emit: &mut impl FnMut(u64)) -> Option<()> {
-    if bytes.len() < width.checked_mul(count)?.div_ceil(8) {
+fn unpack<T>(bytes: &[u8], width: usize, out: &mut [T], of: impl Fn(u64) -> T) -> Option<()> {
+    if bytes.len() < width.checked_mul(out.len())?.div_ceil(8) {
         return None;
     }
     match width {
-        1..=8 => unpack_words::<8>(bytes, width, count, emit),
-        9..=14 => unpack_words::<4>(bytes, width, count, emit),
-        15..=28 => unpack_words::<2>(bytes, width, count, emit),
-        29..=57 => unpack_words::<1>(bytes, width, count, emit),
-        58..=64 => unpack_one_by_one(bytes, width, 0..count, emit),
+        1..=8 => unpack_words::<8, T>(bytes, width, out, of),
+        9..=14 => unpack_words::<4, T>(bytes, width, out, of),
+        15..=28 => unpack_words::<2, T>(bytes, width, out, of),
+        29..=57 => unpack_words::<1, T>(bytes, width, out, of),
+        58..=64 => unpack_one_by_one(bytes, width, 0, out, of),
         _ => None,
     }
 }
 
 /// `EACH` values from each load of eight bytes: they and up to seven bits before them fit into 64 bits.
 #[inline]
-fn unpack_words<const EACH: usize>(bytes: &[u8], width: usize, count: usize, emit: &mut impl FnMut(u64)) -> Option<()> {
+fn unpack_words<const EACH: usize, T>(bytes: &[u8], width: usize, out: &mut [T], of: impl Fn(u64) -> T) -> Option<()> {
     let mask = u64::MAX >> (64 - width);
     let mut done = 0;
-    while done + EACH <= count {
+    for group in out.chunks_exact_mut(EACH) {
         let bit = done * width;
         let Some(word) = bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) else { break };
         let mut word = u64::from_le_bytes(*word) >> (bit % 8);
-        for _ in 0..EACH {
-            emit(word & mask);
+        for value in group {
+            *value = of(word & mask);
             word >>= width;
         }
         done += EACH;
     }
-    unpack_one_by_one(bytes, width, done..count, emit)
+    // The last ones, where eight bytes would reach beyond the end.
+    unpack_one_by_one(bytes, width, done, out, of)
 }
 
-fn unpack_one_by_one(
-    bytes: &[u8],
-    width: usize,
-    values: std::ops::Range<usize>,
-    emit: &mut impl FnMut(u64),
-) -> Option<()> {
+fn unpack_one_by_one<T>(bytes: &[u8], width: usize, done: usize, out: &mut [T], of: impl Fn(u64) -> T) -> Option<()> {
     let mask = u64::MAX >> (64 - width);
-    for nth in values {
+    for (nth, value) in out.iter_mut().enumerate().skip(done) {
         let bit = nth * width;
         let rest = bytes.get(bit / 8..)?;
         let mut word = [0; 16];
@@ -79,7 +75,7 @@ fn unpack_one_by_one(
             *to = *from;
         }
         let [low @ .., _, _, _, _, _, _, _, _] = (u128::from_le_bytes(word) >> (bit % 8)).to_le_bytes();
-        emit(u64::from_le_bytes(low) & mask);
+        *value = of(u64::from_le_bytes(low) & mask);
     }
     Some(())
 }
@@ -114,9 +110,13 @@ pub(super) fn keys(mut bytes: &[u8], width: usize, count: usize, out: &mut Vec<i
             let packed = bytes.get(..length.checked_mul(width)?).unwrap_or(bytes);
             if width == 0 {
                 out.extend(repeat_n(0, wanted));
+            } else if width == 8 {
+                // As the writer packs keys of values.
+                out.extend(packed.get(..wanted)?.iter().map(|key| i32::from(*key)));
             } else {
-                let emit = &mut |key: u64| out.push(i32::try_from(key).unwrap_or(i32::MAX));
-                unpack(packed, width, wanted, emit)?;
+                let start = out.len();
+                out.resize(start + wanted, 0);
+                unpack(packed, width, out.get_mut(start..)?, |key| i32::try_from(key).unwrap_or(i32::MAX))?;
             }
             bytes = bytes.get(packed.len()..)?;
         }
@@ -139,6 +139,7 @@ pub(super) fn delta(mut bytes: &[u8], count: usize) -> Option<Vec<i64>> {
     let miniblock = block.checked_div(miniblocks).filter(|values| (1..=MINIBLOCK_MAX).contains(values))?;
     let mut values = Vec::with_capacity(count);
     values.push(value);
+    let mut differences = vec![0_u64; miniblock.min(count)];
     while values.len() < count {
         let least = zigzag(varint(&mut bytes)?);
         let widths = take(&mut bytes, miniblocks)?;
@@ -151,17 +152,16 @@ pub(super) fn delta(mut bytes: &[u8], count: usize) -> Option<Vec<i64>> {
             // The last one of a page is padded, or not, as its writer likes.
             let packed = bytes.get(..miniblock.checked_mul(width)?.div_ceil(8)).unwrap_or(bytes);
             bytes = bytes.get(packed.len()..)?;
+            let differences = differences.get_mut(..wanted)?;
             if width == 0 {
-                for _ in 0..wanted {
-                    value = value.wrapping_add(least);
-                    values.push(value);
-                }
+                differences.fill(0);
             } else {
-                unpack(packed, width, wanted, &mut |difference| {
-                    value = value.wrapping_add(least).wrapping_add(difference.cast_signed());
-                    values.push(value);
-                })?;
+                unpack(packed, width, differences, |difference| difference)?;
             }
+            values.extend(differences.iter().map(|difference| {
+                value = value.wrapping_add(least).wrapping_add(difference.cast_signed());
+                value
+            }));
         }
     }
     Some(values)
@@ -189,11 +189,11 @@ mod tests {
         fn what_is_packed_bit_by_bit_unpacks(width in 1..=64_usize, values in prop::collection::vec(any::<u64>(), 0..90)) {
             let values: Vec<u64> = values.into_iter().map(|value| value & (u64::MAX >> (64 - width))).collect();
             let bytes = packed(&values, width);
-            let mut found = Vec::new();
-            unpack(&bytes, width, values.len(), &mut |value| found.push(value)).unwrap();
+            let mut found = vec![0; values.len()];
+            unpack(&bytes, width, &mut found, |value| value).unwrap();
             prop_assert_eq!(&found, &values);
             if !bytes.is_empty() {
-                prop_assert!(unpack(&bytes[1..], width, values.len(), &mut |_| ()).is_none());
+                prop_assert!(unpack(&bytes[1..], width, &mut found, |value| value).is_none());
             }
         }
 
