@@ -97,7 +97,10 @@ fn write_segment(shared: &Shared, segment: &Segment) -> Result<FileMeta> {
     let mut feed = Feed::new(stream::iter(batches).boxed());
     let written = shared.block_on(parquet::write(&*shared.objects, &target, &mut feed, u64::MAX))?;
     let written = written.ok_or(Error::Batch { what: "a segment holds no rows" })?;
-    Ok(file_meta(id, target, &written, 0))
+    let file = file_meta(id, target, &written, 0);
+    // Opened before a manifest names it: then it is known to open, and its first reader need not.
+    shared.block_on(shared.footers.get(&*shared.objects, &file))?;
+    Ok(file)
 }
 
 /// What the manifest says of a file that was written.

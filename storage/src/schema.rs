@@ -29,6 +29,9 @@ pub const CORRECTED: usize = 6;
 /// The columns that a run is sorted by, in this order; nulls (no device) first.
 pub const SORT_KEY: [usize; 4] = [USER_ID, RECORDED_AT, SOURCE, SOURCE_DEVICE_ID];
 
+/// Number of columns.
+pub(crate) const COLUMNS: usize = 7;
+
 /// Type of the text columns.
 pub fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))

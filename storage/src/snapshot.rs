@@ -13,12 +13,15 @@ use crate::memtable::MemtableView;
 use crate::merge::{Input, columns_needed, merge};
 use crate::parquet;
 use crate::point::{MetricId, Seq};
+use crate::run::Projection;
 use crate::selection::{Columns, PointStream, Selection, Users};
 use crate::state::{Shared, State};
 use crate::tombstone::{self, Mask};
 
 /// Rows of a merged batch.
 const BATCH_ROWS: usize = 8_192;
+/// Any number of inputs that makes a merge.
+const MANY: usize = 2;
 
 /// What existed at one moment: manifest version, segments and memtable. Cheap to clone; pins the files it names.
 #[derive(Debug, Clone)]
@@ -76,7 +79,7 @@ impl Snapshot {
         for sealed in &self.state.sealed {
             metrics.extend(sealed.view.metrics());
         }
-        metrics.extend(self.state.version.files.iter().filter_map(|file| self.shared.names.find(&file.metric)));
+        metrics.extend(self.state.index.metrics().filter_map(|key| self.shared.names.find(key)));
         metrics.into_iter().collect()
     }
 
@@ -86,23 +89,17 @@ impl Snapshot {
     }
 
     /// The files that a selection can touch, newest first.
-    fn files(&self, selection: &Selection) -> impl Iterator<Item = &FileMeta> {
+    fn files(&self, selection: &Selection) -> Vec<Arc<FileMeta>> {
         let key = self.shared.names.key(selection.metric).unwrap_or_default();
-        let users = selection.users.clone();
-        let times = selection.times;
-        self.state.version.files.iter().rev().filter(move |file| {
-            *file.metric == *key
-                && times.overlaps(file.time_min, file.time_max)
-                && users.overlaps(file.user_min, file.user_max)
-        })
+        self.state.index.select(&key, &selection.users, selection.times)
     }
 
     /// Opens every place that the selection can touch, newest first, and merges them.
     fn open(&self, selection: &Selection, columns: Columns) -> Result<PointStream> {
         self.check_age()?;
         let key = self.shared.names.key(selection.metric).unwrap_or_default();
-        let mut files: Vec<&FileMeta> = self.files(selection).collect();
-        let memory = self.memory(selection, &key)?;
+        let mut files = self.files(selection);
+        let memory = self.memory(selection, &key, columns_needed(columns, MANY))?;
         let merged = if memory.is_empty() && are_disjoint(&files, selection) {
             // One user's months, one after the other: nothing can displace anything.
             files.sort_by_key(|file| file.time_min);
@@ -113,7 +110,7 @@ impl Snapshot {
             let needed = columns_needed(columns, memory.len() + files.len());
             let mut inputs: Vec<Input> = Vec::with_capacity(memory.len() + files.len());
             for batches in memory {
-                inputs.push(project(batches, needed)?.into());
+                inputs.push(project(&batches, needed)?.into());
             }
             inputs.extend(files.into_iter().map(|file| Input::from(self.open_file(file, selection, needed))));
             merge(inputs, columns, BATCH_ROWS)
@@ -122,20 +119,20 @@ impl Snapshot {
         Ok(merged.map(move |batch| snapshot.check_age().and(batch)).boxed())
     }
 
-    /// What is in memory, newest first, without what is deleted, with all columns.
-    fn memory(&self, selection: &Selection, key: &str) -> Result<Vec<Vec<RecordBatch>>> {
+    /// What is in memory, newest first, without what is deleted.
+    fn memory(&self, selection: &Selection, key: &str, columns: Columns) -> Result<Vec<Vec<RecordBatch>>> {
         let tombstones = &self.state.version.tombstones;
         let mut runs = Vec::new();
         // A deletion cuts, so no range tombstone reaches the memtable that came after it.
         let mask = tombstone::applicable(tombstones, key, Seq(u64::MAX));
-        runs.push(self.view.read(selection, Columns::ALL, &mask)?);
+        runs.push(self.view.read(selection, columns, &mask)?);
         for sealed in self.state.sealed.iter().rev() {
             let mask = tombstone::applicable(tombstones, key, sealed.last_seq());
             match &sealed.segments {
-                None => runs.push(sealed.view.read(selection, Columns::ALL, &mask)?),
+                None => runs.push(sealed.view.read(selection, columns, &mask)?),
                 Some(segments) => {
                     for segment in segments.iter().filter(|segment| segment.metric() == selection.metric) {
-                        runs.push(segment.read(selection, Columns::ALL, &mask)?);
+                        runs.push(segment.read(selection, columns, &mask)?);
                     }
                 }
             }
@@ -144,11 +141,11 @@ impl Snapshot {
         Ok(runs)
     }
 
-    fn open_file(&self, file: &FileMeta, selection: &Selection, columns: Columns) -> PointStream {
-        let mask = Mask::of_file(&self.state.version.tombstones, file);
+    fn open_file(&self, file: Arc<FileMeta>, selection: &Selection, columns: Columns) -> PointStream {
+        let mask = Mask::of_file(&self.state.version.tombstones, &file);
         parquet::read(
             Arc::clone(&self.shared.objects),
-            Arc::new(file.clone()),
+            file,
             Arc::clone(&self.shared.footers),
             selection.clone(),
             columns,
@@ -167,16 +164,13 @@ impl Snapshot {
 }
 
 /// Leaves out the columns that are not needed.
-fn project(batches: Vec<RecordBatch>, columns: Columns) -> Result<Vec<RecordBatch>> {
-    let indices = columns.indices();
-    batches
-        .into_iter()
-        .map(|batch| batch.project(&indices).map_err(|_| Error::Batch { what: "a column is missing" }))
-        .collect()
+fn project(batches: &[RecordBatch], columns: Columns) -> Result<Vec<RecordBatch>> {
+    let projection = Projection::to(columns);
+    batches.iter().map(|batch| projection.slice(batch, 0..batch.num_rows())).collect()
 }
 
 /// Whether the files of one user can be read one after the other: none overlaps another in time.
-fn are_disjoint(files: &[&FileMeta], selection: &Selection) -> bool {
+fn are_disjoint(files: &[Arc<FileMeta>], selection: &Selection) -> bool {
     if files.len() <= 1 {
         return true;
     }

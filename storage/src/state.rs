@@ -13,6 +13,7 @@ use object_store::ObjectStore;
 use crate::clock::Clock;
 use crate::config::StorageConfig;
 use crate::error::{Error, Result};
+use crate::manifest::index::Index;
 use crate::manifest::store::ManifestStore;
 use crate::manifest::{Edit, FileMeta, Version};
 use crate::memtable::{Memtable, MemtableView};
@@ -68,6 +69,8 @@ impl Sealed {
 pub(crate) struct State {
     /// The live files and deletions.
     pub(crate) version: Arc<Version>,
+    /// The files of the version, to be found by.
+    pub(crate) index: Arc<Index>,
     /// Sealed memtables, oldest first.
     pub(crate) sealed: Vec<Sealed>,
     /// The memtable that grows.
@@ -131,6 +134,7 @@ impl Shared {
             memtable_bytes: AtomicUsize::new(0),
             state: ArcSwap::from_pointee(State {
                 version: Arc::clone(&parts.version),
+                index: Arc::new(Index::of(&parts.version)),
                 sealed: Vec::new(),
                 active: Arc::new(Memtable::new()),
             }),
@@ -250,9 +254,11 @@ impl Shared {
             }
             return Err(error);
         }
+        let index = Arc::new(Index::of(&version));
         self.update(|state| {
             let mut next = state.clone();
             next.version = Arc::clone(&version);
+            next.index = Arc::clone(&index);
             also(&mut next);
             next
         });

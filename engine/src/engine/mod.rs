@@ -136,6 +136,19 @@ impl Engine {
     /// [`crate::Error::UnknownMetric`]; [`crate::Error::Invalid`] for a cursor that is not ours; I/O.
     pub async fn window(&self, user: UserId, query: WindowQuery) -> Result<JsonBody> {
         let metric = self.metrics.get(&query.metric)?;
+        let limit = query.limit;
+        let batches = self.window_batches(user, query)?;
+        whole_or_stream(WindowPieces::new(batches, WindowWriter::new(metric), &metric.key, limit)).await
+    }
+
+    /// The points of a window as they are before they become JSON: columns `recorded_at`, `value`, `source`,
+    /// `source_device_id`; the newest batch first, the rows of each ascending. With a limit one row more comes, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// As [`Self::window`].
+    pub fn window_batches(&self, user: UserId, query: WindowQuery) -> Result<SendableRecordBatchStream> {
+        let metric = self.metrics.get(&query.metric)?;
         let after = query.cursor.map(|cursor| Position::decode(&cursor, &metric.key)).transpose()?;
         let window = Window {
             snapshot: self.storage.snapshot(),
@@ -147,8 +160,7 @@ impl Engine {
             // One more tells whether a next page is there.
             limit: query.limit.map(|limit| limit.saturating_add(1)),
         };
-        let batches = self.execute(window.plan())?;
-        whole_or_stream(WindowPieces::new(batches, WindowWriter::new(metric), &metric.key, query.limit)).await
+        self.execute(window.plan())
     }
 
     /// `{"metric","unit","bucket","tz","buckets":[…]}`, newest first.

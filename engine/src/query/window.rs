@@ -1,18 +1,20 @@
 //! Raw points of one user and metric, newest first.
 //!
 //! The storage reads ascending, so the window goes through slices of time from the newest to the oldest: each is read
-//! whole, kept as batches, and given out backwards. A window of up to 62 days is one slice; longer ones begin with
+//! whole, kept as batches, and given out from the last to the first. A window of up to 62 days is one slice; longer ones begin with
 //! that, and the width follows what was found: wider where points are sparse, narrower where a slice would hold more
 //! than [`SLICE_ROWS_MAX`]. So memory is bounded whatever the window, and a limit stops early.
 //!
-//! Order: `recorded_at`, source, device, all descending, no device last. `source` filters what is left after dedup.
+//! Order: `recorded_at`, source, device, all descending, no device last. Batches come in this order; inside a batch the
+//! rows ascend, as the storage gave them, and who reads them goes from the last to the first: turning them round would
+//! copy every column. `source` filters what is left after dedup.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, AsArray, StringArray, TypedDictionaryArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, AsArray, BooleanArray, StringArray, TypedDictionaryArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
@@ -50,7 +52,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| COLUMNS.schema());
 
 static PROPERTIES: LazyLock<Arc<PlanProperties>> = LazyLock::new(|| properties(Arc::clone(&SCHEMA), 1));
 
-/// A window. The batches have the columns `recorded_at, value, source, source_device_id`.
+/// A window. The batches have the columns `recorded_at, value, source, source_device_id`; newest batch first, rows
+/// ascending in each.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     /// What exists.
@@ -120,11 +123,11 @@ impl Walk {
         Self { window, left: None, width, rows_left, rows_max, slice: VecDeque::new() }
     }
 
-    /// The next batch, newest first; `None` at the end.
+    /// The next batch, earlier than those before; `None` at the end.
     async fn next(&mut self) -> crate::Result<Option<RecordBatch>> {
         while self.rows_left > 0 {
             if let Some(batch) = self.slice.pop_back() {
-                let batch = backwards(&batch, &self.window, self.rows_left)?;
+                let batch = select(&batch, &self.window, self.rows_left)?;
                 if batch.num_rows() > 0 {
                     self.rows_left -= batch.num_rows();
                     return Ok(Some(batch));
@@ -178,57 +181,54 @@ impl Walk {
     }
 }
 
-/// The rows of a batch that the window wants, from the last to the first, at most `rows_max`.
-fn backwards(batch: &RecordBatch, window: &Window, rows_max: usize) -> crate::Result<RecordBatch> {
+/// The rows of a batch that the window wants, at most `rows_max`, the latest.
+fn select(batch: &RecordBatch, window: &Window, rows_max: usize) -> crate::Result<RecordBatch> {
+    let mut found = match &window.after {
+        Some(after) => batch.slice(0, rows_before(batch, after)?),
+        None => batch.clone(),
+    };
+    if let Some(source) = &window.source {
+        let origin = Origin::new(&found)?;
+        let is_wanted: Vec<bool> = origin.sources.values().iter().map(|entry| entry == Some(source)).collect();
+        if !is_wanted.iter().all(|is_wanted| *is_wanted) {
+            let keys = origin.sources.keys().values().iter();
+            let is_wanted = |key: &i32| usize::try_from(*key).ok().and_then(|key| is_wanted.get(key)).copied();
+            let rows: BooleanArray = keys.map(|key| Some(is_wanted(key).unwrap_or(false))).collect();
+            found = filter_record_batch(&found, &rows).map_err(|error| malformed(&error.to_string()))?;
+        }
+    }
+    let surplus = found.num_rows().saturating_sub(rows_max);
+    Ok(if surplus > 0 { found.slice(surplus, rows_max) } else { found })
+}
+
+/// How many rows of a batch come behind a position in the window's order: those that sort before it.
+fn rows_before(batch: &RecordBatch, position: &Position) -> crate::Result<usize> {
+    let times = times(batch)?;
+    let start = times.partition_point(|time| *time < position.recorded_at);
+    let origin = Origin::new(batch)?;
+    let place = (position.source.as_str(), position.device.as_deref());
+    let same = times.iter().enumerate().skip(start).take_while(|(_, time)| **time == position.recorded_at);
+    Ok(start + same.take_while(|(row, _)| origin.of(*row) < place).count())
+}
+
+fn times(batch: &RecordBatch) -> crate::Result<&[i64]> {
     let times = batch.column(RECORDED_AT).as_primitive_opt::<TimestampMicrosecondType>();
-    let times = times.ok_or_else(|| malformed("recorded_at"))?.values();
-    let rows = 0..u32::try_from(batch.num_rows()).map_err(|_| malformed("rows of a batch"))?;
-    // Behind the last position: everything earlier, and of its own time what sorts before it.
-    let sure = match &window.after {
-        Some(after) => times.partition_point(|time| *time < after.recorded_at),
-        None => times.len(),
-    };
-    let rows: UInt32Array = if sure == times.len() && window.source.is_none() {
-        rows.rev().take(rows_max).collect::<Vec<_>>().into()
-    } else {
-        let origin = Origin::new(batch, window.source.as_deref())?;
-        let wanted = |row: &u32| {
-            let row = *row as usize;
-            origin.is_source_wanted(row)
-                && (row < sure
-                    || window.after.as_ref().is_some_and(|after| {
-                        times.get(row) == Some(&after.recorded_at)
-                            && origin.of(row) < (after.source.as_str(), after.device.as_deref())
-                    }))
-        };
-        rows.rev().filter(wanted).take(rows_max).collect::<Vec<_>>().into()
-    };
-    take_record_batch(batch, &rows).map_err(|error| malformed(&error.to_string()))
+    Ok(times.ok_or_else(|| malformed("recorded_at"))?.values())
 }
 
 /// Source and device of a batch's rows.
 struct Origin<'a> {
     sources: TypedDictionaryArray<'a, Int32Type, StringArray>,
     devices: TypedDictionaryArray<'a, Int32Type, StringArray>,
-    /// Per entry of the sources' dictionary.
-    is_wanted: Option<Vec<bool>>,
 }
 
 impl<'a> Origin<'a> {
-    fn new(batch: &'a RecordBatch, source: Option<&str>) -> crate::Result<Self> {
+    fn new(batch: &'a RecordBatch) -> crate::Result<Self> {
         let text = |column: usize, name: &'static str| {
             let array = batch.column(column).as_dictionary_opt::<Int32Type>();
             array.and_then(arrow::array::DictionaryArray::downcast_dict::<StringArray>).ok_or_else(|| malformed(name))
         };
-        let (sources, devices) = (text(SOURCE, "source")?, text(DEVICE, "source_device_id")?);
-        let is_wanted = source.map(|source| sources.values().iter().map(|entry| entry == Some(source)).collect());
-        Ok(Self { sources, devices, is_wanted })
-    }
-
-    fn is_source_wanted(&self, row: usize) -> bool {
-        let Some(is_wanted) = &self.is_wanted else { return true };
-        let key = self.sources.keys().values().get(row).and_then(|key| usize::try_from(*key).ok());
-        key.and_then(|key| is_wanted.get(key)).copied().unwrap_or(false)
+        Ok(Self { sources: text(SOURCE, "source")?, devices: text(DEVICE, "source_device_id")? })
     }
 
     fn of(&self, row: usize) -> (&'a str, Option<&'a str>) {
@@ -246,8 +246,7 @@ fn text_at<'a>(texts: &TypedDictionaryArray<'a, Int32Type, StringArray>, row: us
 
 /// The place of a row, for the cursor.
 pub(crate) fn position(batch: &RecordBatch, row: usize) -> crate::Result<Position> {
-    let times = batch.column(RECORDED_AT).as_primitive_opt::<TimestampMicrosecondType>();
-    let recorded_at = times.and_then(|times| times.values().get(row)).ok_or_else(|| malformed("recorded_at"))?;
-    let (source, device) = Origin::new(batch, None)?.of(row);
-    Ok(Position { recorded_at: *recorded_at, source: source.to_owned(), device: device.map(str::to_owned) })
+    let recorded_at = *times(batch)?.get(row).ok_or_else(|| malformed("recorded_at"))?;
+    let (source, device) = Origin::new(batch)?.of(row);
+    Ok(Position { recorded_at, source: source.to_owned(), device: device.map(str::to_owned) })
 }

@@ -42,7 +42,7 @@ pub(crate) async fn whole_or_stream<P: Pieces>(mut pieces: P) -> Result<JsonBody
     Ok(JsonBody::Whole(out.into()))
 }
 
-/// Batches, cut into pieces.
+/// Batches of a window, cut into pieces from the end on.
 struct Cut {
     batches: SendableRecordBatchStream,
     left: Option<RecordBatch>,
@@ -57,11 +57,25 @@ impl Cut {
                 None => return Ok(None),
             },
         };
-        if batch.num_rows() <= PIECE_ROWS {
+        let Some(left) = batch.num_rows().checked_sub(PIECE_ROWS).filter(|left| *left > 0) else {
             return Ok(Some(batch));
+        };
+        self.left = Some(batch.slice(0, left));
+        Ok(Some(batch.slice(left, PIECE_ROWS)))
+    }
+
+    /// The batches of the next piece, so that there is room for all of them before the first is written. Empty at the
+    /// end.
+    async fn piece(&mut self) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        let mut rows = 0;
+        while rows < PIECE_ROWS
+            && let Some(batch) = self.next().await?
+        {
+            rows += batch.num_rows();
+            batches.push(batch);
         }
-        self.left = Some(batch.slice(PIECE_ROWS, batch.num_rows() - PIECE_ROWS));
-        Ok(Some(batch.slice(0, PIECE_ROWS)))
+        Ok(batches)
     }
 }
 
@@ -76,7 +90,7 @@ pub(crate) struct WindowPieces {
 }
 
 impl WindowPieces {
-    /// Over `batches`, which hold one row more than `limit` where more follow. `out` begins with the answer's head.
+    /// Over `batches`, which hold one row more than `limit` where more follow.
     pub(crate) fn new(
         batches: SendableRecordBatchStream,
         writer: WindowWriter,
@@ -87,25 +101,14 @@ impl WindowPieces {
         Self { batches, writer, metric: metric.into(), rows_left: limit, last: None }
     }
 
-    fn cursor(&self) -> Result<Option<String>> {
-        let Some(last) = &self.last else { return Ok(None) };
-        let Some(row) = last.num_rows().checked_sub(1) else { return Ok(None) };
-        Ok(Some(position(last, row)?.encode(&self.metric)))
-    }
-}
-
-impl Pieces for WindowPieces {
-    async fn write(&mut self, out: &mut Vec<u8>) -> Result<bool> {
-        self.writer.begin(out);
-        let Some(batch) = self.batches.next().await? else {
-            WindowWriter::finish(if self.rows_left.is_some() { Next::Nothing } else { Next::NotAsked }, out);
-            return Ok(false);
-        };
+    /// Writes a batch; `false` if the page is full, and ended.
+    fn batch(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<bool> {
         let Some(rows_left) = self.rows_left else {
-            self.writer.rows(&batch, out)?;
+            self.writer.rows(batch, out)?;
             return Ok(true);
         };
-        let given = batch.slice(0, batch.num_rows().min(rows_left));
+        let given = batch.num_rows().min(rows_left);
+        let given = batch.slice(batch.num_rows() - given, given);
         self.writer.rows(&given, out)?;
         self.rows_left = Some(rows_left - given.num_rows());
         let is_more = given.num_rows() < batch.num_rows();
@@ -117,25 +120,47 @@ impl Pieces for WindowPieces {
         }
         Ok(!is_more)
     }
+
+    fn cursor(&self) -> Result<Option<String>> {
+        let Some(last) = &self.last else { return Ok(None) };
+        Ok(Some(position(last, 0)?.encode(&self.metric)))
+    }
+}
+
+impl Pieces for WindowPieces {
+    async fn write(&mut self, out: &mut Vec<u8>) -> Result<bool> {
+        let batches = self.batches.piece().await?;
+        self.writer.reserve(batches.iter().map(RecordBatch::num_rows).sum(), out);
+        self.writer.begin(out);
+        for batch in &batches {
+            if !self.batch(batch, out)? {
+                return Ok(false);
+            }
+        }
+        if batches.is_empty() {
+            WindowWriter::finish(if self.rows_left.is_some() { Next::Nothing } else { Next::NotAsked }, out);
+        }
+        Ok(!batches.is_empty())
+    }
 }
 
 /// `{"metric","unit","bucket","tz","buckets":[…]}` from the batches of buckets.
 pub(crate) struct BucketPieces {
-    batches: Cut,
+    batches: SendableRecordBatchStream,
     writer: BucketWriter,
 }
 
 impl BucketPieces {
     /// Over `batches`.
     pub(crate) fn new(batches: SendableRecordBatchStream, writer: BucketWriter) -> Self {
-        Self { batches: Cut { batches, left: None }, writer }
+        Self { batches, writer }
     }
 }
 
 impl Pieces for BucketPieces {
     async fn write(&mut self, out: &mut Vec<u8>) -> Result<bool> {
         self.writer.begin(out);
-        let Some(batch) = self.batches.next().await? else {
+        let Some(batch) = self.batches.next().await.transpose().map_err(to_error)? else {
             BucketWriter::finish(out);
             return Ok(false);
         };

@@ -169,13 +169,16 @@ fn offset_us(zone: &[u8]) -> Option<i64> {
 /// Writes times; remembers the last day. Cost: a few nanoseconds beside the copy.
 #[derive(Debug, Clone)]
 pub struct Formatter {
-    day: i64,
+    day_us: i64,
     date: [u8; 10],
 }
 
+/// Bytes of a time without a fraction.
+pub(crate) const TEXT_BYTES: usize = 20;
+
 impl Default for Formatter {
     fn default() -> Self {
-        Self { day: 0, date: *b"1970-01-01" }
+        Self { day_us: 0, date: *b"1970-01-01" }
     }
 }
 
@@ -185,30 +188,41 @@ impl Formatter {
     /// RFC 3339 has years 0000 to 9999: a time outside is written as the nearest one inside.
     #[inline]
     pub fn write(&mut self, at_us: i64, out: &mut Vec<u8>) {
-        let at_us = at_us.clamp(FIRST_US, LAST_US);
-        let day = at_us.div_euclid(DAY_US);
-        if day != self.day {
-            self.day = day;
-            self.date = date_text(day);
-        }
-        let of_day_us = at_us.rem_euclid(DAY_US);
-        let (second, fraction_us) = (of_day_us / SECOND_US, of_day_us % SECOND_US);
-        let [h1, h2] = digits_of(second / 3_600);
-        let [m1, m2] = digits_of(second / 60 % 60);
-        let [s1, s2] = digits_of(second % 60);
-        let [y1, y2, y3, y4, _, mo1, mo2, _, d1, d2] = self.date;
-        let text = [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'Z'];
+        let (text, fraction_us) = self.text(at_us);
         out.extend_from_slice(&text);
         if fraction_us != 0 {
             out.pop();
             write_fraction(fraction_us, out);
         }
     }
+
+    /// A time's text without a fraction, and the fraction, microseconds.
+    #[inline]
+    pub(crate) fn text(&mut self, at_us: i64) -> ([u8; TEXT_BYTES], u32) {
+        let mut of_day_us = at_us.wrapping_sub(self.day_us);
+        if !(0..DAY_US).contains(&of_day_us) {
+            let at_us = at_us.clamp(FIRST_US, LAST_US);
+            let day = at_us.div_euclid(DAY_US);
+            self.day_us = day * DAY_US;
+            self.date = date_text(day);
+            of_day_us = at_us - self.day_us;
+        }
+        let of_day_us = of_day_us.unsigned_abs();
+        let (second, fraction_us) = (of_day_us / 1_000_000, of_day_us % 1_000_000);
+        // Of a day, so that both fit.
+        let (second, fraction_us) = (u32::try_from(second).unwrap_or(0), u32::try_from(fraction_us).unwrap_or(0));
+        let [h1, h2] = digits_of(second / 3_600);
+        let [m1, m2] = digits_of(second / 60 % 60);
+        let [s1, s2] = digits_of(second % 60);
+        let [y1, y2, y3, y4, _, mo1, mo2, _, d1, d2] = self.date;
+        let text = [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'Z'];
+        (text, fraction_us)
+    }
 }
 
 /// The two digits of a number below 100.
 #[inline]
-fn digits_of(number: i64) -> [u8; 2] {
+fn digits_of(number: u32) -> [u8; 2] {
     let number = u8::try_from(number).unwrap_or(0);
     [b'0' + number / 10, b'0' + number % 10]
 }
@@ -216,13 +230,14 @@ fn digits_of(number: i64) -> [u8; 2] {
 /// `YYYY-MM-DD` of a count of days since 1970-01-01, years 0000 to 9999.
 fn date_text(day: i64) -> [u8; 10] {
     let (year, month, day) = civil_from_days(day);
+    let digits_of = |number: i64| digits_of(u32::try_from(number).unwrap_or(0));
     let ([y1, y2], [y3, y4]) = (digits_of(year / 100), digits_of(year % 100));
     let ([m1, m2], [d1, d2]) = (digits_of(month), digits_of(day));
     [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]
 }
 
 /// `.500Z` of 500,000: three digits where they are enough, else six, because some readers take no other number of them.
-fn write_fraction(fraction_us: i64, out: &mut Vec<u8>) {
+fn write_fraction(fraction_us: u32, out: &mut Vec<u8>) {
     out.push(b'.');
     for pair in [fraction_us / 10_000, fraction_us / 100 % 100, fraction_us % 100] {
         out.extend_from_slice(&digits_of(pair));

@@ -150,7 +150,10 @@ impl Pass<'_> {
             };
             // Every tombstone of the version that we started from has been applied, or does not reach an input by its
             // seq; then it does not reach what came of it either.
-            written.push(file_meta(id, target, &facts, self.version.number));
+            let file = file_meta(id, target, &facts, self.version.number);
+            written.push(file.clone());
+            // As after a flush: its first reader need not open it.
+            self.shared.footers.get(&*self.shared.objects, &file).await?;
         }
     }
 

@@ -3,6 +3,7 @@
 //! A [`Version`] is immutable; an [`Edit`] makes the next one. What a version names is durable before the version is.
 
 pub(crate) mod codec;
+pub(crate) mod index;
 pub(crate) mod invariants;
 pub(crate) mod store;
 

@@ -1,24 +1,23 @@
 //! What is known of a file without decoding a page: schema, key-value metadata, and bounds of every page.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::DecodeResult;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::errors::ParquetError;
+use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{
-    KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
+    ColumnChunkMetaData, KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
 };
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
 
 use super::{corrupt, fetch, guarded};
 use crate::error::{Error, Result};
 use crate::manifest::{FileMeta, Level};
 use crate::point::{Seq, TimeRange, UserId};
-use crate::schema::{RECORDED_AT, SCHEMA_VERSION, USER_ID, schema};
+use crate::schema::{COLUMNS, RECORDED_AT, SCHEMA_VERSION, SOURCE_DEVICE_ID, USER_ID, schema};
 use crate::selection::Users;
 
 /// Key of the schema's version.
@@ -63,7 +62,7 @@ pub(super) fn row_group_range(row_group: &RowGroupMetaData) -> Option<Range<u64>
     range
 }
 
-/// Bounds of a page: the same rows in every column.
+/// A page: the same rows in every column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) row_group: usize,
@@ -71,15 +70,62 @@ pub(super) struct Page {
     pub(super) rows: Range<usize>,
     pub(super) users: (UserId, UserId),
     pub(super) times: (i64, i64),
+    /// Bytes in the file, by column.
+    pub(super) places: [Place; COLUMNS],
+}
+
+impl Page {
+    /// Whether all of its rows are one user's.
+    pub(super) fn is_of_one_user(&self) -> bool {
+        self.users.0 == self.users.1
+    }
+}
+
+/// Where something lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    pub(super) bytes: u32,
+}
+
+impl Place {
+    fn new(offset: i64, bytes: i64) -> Option<Self> {
+        Some(Self { offset: u64::try_from(offset).ok()?, bytes: u32::try_from(bytes).ok()? })
+    }
+
+    /// The bytes.
+    pub(super) fn range(self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(u64::from(self.bytes))
+    }
+}
+
+/// What the pages of a row group have in common.
+#[derive(Debug, Clone)]
+pub(super) struct RowGroup {
+    /// Bytes of its column chunks.
+    pub(super) range: Range<u64>,
+    /// Their CRC-32C.
+    pub(super) crc: u32,
+    /// By column.
+    pub(super) columns: [Column; COLUMNS],
+}
+
+/// A column of a row group.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Column {
+    /// Whether its pages are compressed by zstd.
+    pub(super) is_compressed: bool,
+    /// Its dictionary, if it has one.
+    pub(super) dictionary: Option<Place>,
 }
 
 /// Everything about a file that its reader needs before it decodes.
 #[derive(Debug)]
 pub(crate) struct Footer {
-    pub(super) arrow: ArrowReaderMetadata,
+    /// Where the file is in the store.
+    pub(super) path: Path,
     pub(super) pages: Vec<Page>,
-    /// Of each row group: bytes in the file and their CRC-32C.
-    pub(super) row_groups: Vec<(Range<u64>, u32)>,
+    pub(super) row_groups: Vec<RowGroup>,
     bytes: usize,
 }
 
@@ -109,7 +155,9 @@ impl Footer {
         })?;
         loop {
             match guarded("open", &file.path, || decoder.try_decode())? {
-                DecodeResult::Data(metadata) => return guarded_checks(file, metadata),
+                DecodeResult::Data(metadata) => {
+                    return guarded("open", &file.path, || Ok(Self::checked(file, path.clone(), &metadata)))?;
+                }
                 DecodeResult::Finished => return Err(corrupt(&file.path, file.bytes, "no footer")),
                 DecodeResult::NeedsData(ranges) => {
                     for range in ranges {
@@ -124,16 +172,13 @@ impl Footer {
         }
     }
 
-    fn checked(file: &FileMeta, metadata: ParquetMetaData) -> Result<Self> {
-        check_key_values(file, &metadata)?;
-        let bytes = metadata.memory_size();
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema());
-        let arrow = ArrowReaderMetadata::try_new(Arc::new(metadata), options)
-            .map_err(|source| Error::parquet("open", &file.path, source))?;
-        let row_groups = row_groups(file, arrow.metadata())?;
-        let pages = pages(file, arrow.metadata())?;
-        let bytes = bytes + pages.len() * size_of::<Page>() + size_of::<Self>();
-        Ok(Self { arrow, pages, row_groups, bytes })
+    fn checked(file: &FileMeta, path: Path, metadata: &ParquetMetaData) -> Result<Self> {
+        check_key_values(file, metadata)?;
+        check_columns(file, metadata)?;
+        let row_groups = row_groups(file, metadata)?;
+        let pages = pages(file, metadata)?;
+        let bytes = size_of::<Self>() + pages.len() * size_of::<Page>() + row_groups.len() * size_of::<RowGroup>();
+        Ok(Self { path, pages, row_groups, bytes })
     }
 
     /// Memory that it holds, about.
@@ -168,10 +213,6 @@ impl Footer {
         }
         found
     }
-}
-
-fn guarded_checks(file: &FileMeta, metadata: ParquetMetaData) -> Result<Footer> {
-    guarded("open", &file.path, || Ok(Footer::checked(file, metadata)))?
 }
 
 /// The crate subtracts this length unchecked.
@@ -217,13 +258,28 @@ fn check_key_values(file: &FileMeta, metadata: &ParquetMetaData) -> Result<()> {
     if rows != file.rows {
         return wrong(format!("expected {} rows, found {rows}", file.rows));
     }
-    if metadata.file_metadata().schema_descr().num_columns() != schema().fields().len() {
-        return wrong("expected the columns of a run".to_owned());
-    }
     Ok(())
 }
 
-fn row_groups(file: &FileMeta, metadata: &ParquetMetaData) -> Result<Vec<(Range<u64>, u32)>> {
+/// The columns of [`crate::schema`], as the writer stores them.
+fn check_columns(file: &FileMeta, metadata: &ParquetMetaData) -> Result<()> {
+    const TYPES: [Type; COLUMNS] =
+        [Type::BYTE_ARRAY, Type::INT64, Type::DOUBLE, Type::BYTE_ARRAY, Type::BYTE_ARRAY, Type::INT64, Type::BOOLEAN];
+    let schema = schema();
+    let expected = schema.fields().iter().zip(TYPES).enumerate();
+    let found = metadata.file_metadata().schema_descr();
+    let are_right = found.num_columns() == COLUMNS
+        && expected.into_iter().all(|(nth, (field, stored))| {
+            let column = found.column(nth);
+            let levels = (column.max_def_level(), column.max_rep_level());
+            column.name() == field.name()
+                && column.physical_type() == stored
+                && levels == (i16::from(nth == SOURCE_DEVICE_ID), 0)
+        });
+    if are_right { Ok(()) } else { Err(corrupt(&file.path, file.bytes, "expected the columns of a run")) }
+}
+
+fn row_groups(file: &FileMeta, metadata: &ParquetMetaData) -> Result<Vec<RowGroup>> {
     let checksums = value_of(metadata, KEY_CHECKSUMS).unwrap_or_default().as_bytes();
     let mut checksums =
         checksums.chunks(8).map(|digits| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
@@ -233,7 +289,11 @@ fn row_groups(file: &FileMeta, metadata: &ParquetMetaData) -> Result<Vec<(Range<
         let Some((range, crc)) = range.zip(checksums.next().flatten()) else {
             return Err(corrupt(&file.path, file.bytes, "a row group has no place or no checksum"));
         };
-        found.push((range, crc));
+        let mut columns = [Column::default(); COLUMNS];
+        for (column, chunk) in columns.iter_mut().zip(row_group.columns()) {
+            *column = column_of(chunk).ok_or_else(|| corrupt(&file.path, range.start, "a column that is not ours"))?;
+        }
+        found.push(RowGroup { range, crc, columns });
     }
     if checksums.next().is_some() {
         return Err(corrupt(&file.path, file.bytes, "there are more checksums than row groups"));
@@ -241,11 +301,24 @@ fn row_groups(file: &FileMeta, metadata: &ParquetMetaData) -> Result<Vec<(Range<
     Ok(found)
 }
 
-/// The bounds of all pages, from the page index; checks that users ascend.
+fn column_of(chunk: &ColumnChunkMetaData) -> Option<Column> {
+    let is_compressed = match chunk.compression() {
+        Compression::ZSTD(_) => true,
+        Compression::UNCOMPRESSED => false,
+        _ => return None,
+    };
+    let dictionary = match chunk.dictionary_page_offset() {
+        None => None,
+        Some(start) => Some(Place::new(start, chunk.data_page_offset().checked_sub(start)?)?),
+    };
+    Some(Column { is_compressed, dictionary })
+}
+
+/// All pages, from the page index; checks that users ascend, and that pages hold the same rows in every column.
 fn pages(file: &FileMeta, metadata: &ParquetMetaData) -> Result<Vec<Page>> {
-    let wrong = |what: &str| Err(corrupt(&file.path, file.bytes, what));
+    let wrong = |what: &str| corrupt(&file.path, file.bytes, what);
     let (Some(columns), Some(offsets)) = (metadata.column_index(), metadata.offset_index()) else {
-        return wrong("no page index");
+        return Err(wrong("no page index"));
     };
     let mut pages: Vec<Page> = Vec::new();
     for (row_group, group) in metadata.row_groups().iter().enumerate() {
@@ -254,45 +327,48 @@ fn pages(file: &FileMeta, metadata: &ParquetMetaData) -> Result<Vec<Page>> {
         let (Some(ColumnIndexMetaData::BYTE_ARRAY(users)), Some(ColumnIndexMetaData::INT64(times))) =
             (columns.get(USER_ID), columns.get(RECORDED_AT))
         else {
-            return wrong("no page index of users and times");
+            return Err(wrong("no page index of users and times"));
         };
         let offsets = offsets.get(row_group).map(Vec::as_slice).unwrap_or_default();
-        let firsts = |column: usize| offsets.get(column).map(|index| index.page_locations().iter());
-        let (Some(locations), Some(time_locations)) = (firsts(USER_ID), firsts(RECORDED_AT)) else {
-            return wrong("no page offsets of users and times");
+        let offsets: Vec<&[PageLocation]> = offsets.iter().map(|index| index.page_locations().as_slice()).collect();
+        let Some(starts) = offsets.first().filter(|_| offsets.len() == COLUMNS) else {
+            return Err(wrong("no page offsets of all columns"));
         };
-        let starts: Vec<usize> =
-            locations.filter_map(|location| usize::try_from(location.first_row_index).ok()).collect();
-        if !starts
-            .iter()
-            .copied()
-            .eq(time_locations.map(|location| usize::try_from(location.first_row_index).unwrap_or(usize::MAX)))
-        {
-            return wrong("pages of users and times do not hold the same rows");
-        }
         let indexed = usize::try_from(users.num_pages().min(times.num_pages())).unwrap_or_default();
-        if indexed != starts.len() {
-            return wrong("the page index has not all pages");
+        if indexed != starts.len() || offsets.iter().any(|pages| pages.len() != indexed) {
+            return Err(wrong("the page index has not all pages"));
         }
-        for (nth, start) in starts.iter().enumerate() {
-            let end = starts.get(nth + 1).copied().unwrap_or(rows);
+        for (nth, location) in starts.iter().enumerate() {
+            let start = usize::try_from(location.first_row_index).unwrap_or(usize::MAX);
+            let next = starts.get(nth + 1).map(|next| usize::try_from(next.first_row_index).unwrap_or(usize::MAX));
+            let end = next.unwrap_or(rows);
             let user = |bytes: Option<&[u8]>| UserId::parse(std::str::from_utf8(bytes?).ok()?);
             let users = user(users.min_value(nth)).zip(user(users.max_value(nth)));
             let times = times.min_value(nth).copied().zip(times.max_value(nth).copied());
-            let Some((users, times)) = users.zip(times).filter(|_| *start < end && end <= rows) else {
-                return wrong("a page has no bounds");
+            let Some((users, times)) = users.zip(times).filter(|_| start < end && end <= rows) else {
+                return Err(wrong("a page has no bounds"));
             };
             if users.0 > users.1 || pages.last().is_some_and(|before| before.users.1 > users.0) {
-                return wrong("pages are not in order of user");
+                return Err(wrong("pages are not in order of user"));
             }
-            pages.push(Page { row_group, rows: *start..end, users, times });
+            let places = places(&offsets, nth, file.bytes)
+                .ok_or_else(|| wrong("the columns' pages are not in the file, or do not hold the same rows"))?;
+            pages.push(Page { row_group, rows: start..end, users, times, places });
         }
     }
     Ok(pages)
 }
 
-/// The error of a decoder that wants bytes that no sound file has.
-pub(super) fn outside(path: &str, range: &Range<u64>) -> Error {
-    let source = ParquetError::EOF(format!("bytes {}..{} are outside the file", range.start, range.end));
-    Error::parquet("read", path, source)
+/// Where page `nth` of a row group lies in every column.
+fn places(offsets: &[&[PageLocation]], nth: usize, file_bytes: u64) -> Option<[Place; COLUMNS]> {
+    let first_row = offsets.first()?.get(nth)?.first_row_index;
+    let mut places = [Place::default(); COLUMNS];
+    for (place, locations) in places.iter_mut().zip(offsets) {
+        let location = locations.get(nth)?;
+        *place = Place::new(location.offset, i64::from(location.compressed_page_size))?;
+        if location.first_row_index != first_row || place.range().end > file_bytes {
+            return None;
+        }
+    }
+    Some(places)
 }

@@ -11,6 +11,7 @@
 mod cache;
 mod encode;
 mod footer;
+mod page;
 mod reader;
 mod verify;
 mod writer;

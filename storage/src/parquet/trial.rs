@@ -129,9 +129,8 @@ fn trial() {
             let footer = footers.get(store.as_ref(), &file).await.unwrap();
             println!("  footer: {} B in memory", footer.bytes());
             for column in 0..7 {
-                let bytes: i64 =
-                    footer.arrow.metadata().row_groups().iter().map(|g| g.column(column).compressed_size()).sum();
-                println!("  column {column}: {:.3} B a point", bytes as f64 / written.rows as f64);
+                let bytes: u64 = footer.pages.iter().map(|page| u64::from(page.places[column].bytes)).sum();
+                println!("  column {column}: {:.3} B a point in pages", bytes as f64 / written.rows as f64);
             }
             for (what, users, columns, times) in [
                 ("one user's values", Users::One(user(30)), Columns::default(), 2_000),

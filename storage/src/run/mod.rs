@@ -8,9 +8,9 @@ mod build;
 pub(crate) use build::{BATCH_ROWS_MAX, KeyCache, OriginKeys, RunBuilder};
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, AsArray, BooleanArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int32Array, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{Float64Type, Int32Type, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
@@ -18,6 +18,9 @@ use arrow::record_batch::RecordBatch;
 use crate::error::{Error, Result};
 use crate::point::{TimeRange, UserId};
 use crate::selection::{Columns, Users};
+
+/// Rows up to which a column of one text shares its keys with all others: those of the largest page.
+const SAME_ROWS: usize = 16_384;
 
 /// A dictionary column.
 #[derive(Debug, Clone)]
@@ -29,15 +32,42 @@ pub(crate) struct Text {
 
 impl Text {
     fn of(batch: &RecordBatch, name: &'static str) -> Result<Self> {
-        let column = batch.column_by_name(name).and_then(|column| column.as_dictionary_opt::<Int32Type>());
-        let Some(column) = column else {
-            return Err(Error::Batch { what: "a text column is missing or not a dictionary" });
+        match batch.column_by_name(name) {
+            Some(column) => Self::new(column),
+            None => Err(Error::Batch { what: "a text column is missing" }),
+        }
+    }
+
+    /// Looks at a column.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] if it is not a dictionary of texts.
+    pub(crate) fn new(column: &ArrayRef) -> Result<Self> {
+        let Some(column) = column.as_dictionary_opt::<Int32Type>() else {
+            return Err(Error::Batch { what: "a text column is not a dictionary" });
         };
         let Some(names) = column.values().as_string_opt::<i32>() else {
             return Err(Error::Batch { what: "a dictionary is not of text" });
         };
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
         Ok(Self { keys: column.keys().values().clone(), nulls, names: names.clone() })
+    }
+
+    /// One text for all of some rows. Cost: one small allocation, up to [`SAME_ROWS`] rows.
+    pub(crate) fn same(name: &str, rows: usize) -> Self {
+        static ZEROS: LazyLock<ScalarBuffer<i32>> = LazyLock::new(|| vec![0; SAME_ROWS].into());
+        let keys = if rows <= SAME_ROWS { ZEROS.slice(0, rows) } else { vec![0; rows].into() };
+        Self { keys, nulls: None, names: StringArray::from_iter_values([name]) }
+    }
+
+    /// The column that this is a view of.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] if a key has no name.
+    pub(crate) fn column(&self) -> Result<ArrayRef> {
+        let keys = Int32Array::new(self.keys.clone(), self.nulls.clone());
+        let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(self.names.clone()));
+        Ok(Arc::new(column.map_err(|_| Error::Batch { what: "a dictionary key has no name" })?))
     }
 
     /// The text of a row; `None` where it is null (or, in a damaged batch, without a name).
@@ -104,6 +134,11 @@ impl Keys {
         let times = times.and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
         let Some(times) = times else { return Err(Error::Batch { what: "no column of times" }) };
         Ok(Self { user: Text::of(batch, "user_id")?, times: times.values().clone() })
+    }
+
+    /// Of users and times.
+    pub(crate) fn new(user: Text, times: ScalarBuffer<i64>) -> Self {
+        Self { user, times }
     }
 
     /// Number of rows.
@@ -299,7 +334,11 @@ impl Projection {
     }
 }
 
-fn assemble(schema: SchemaRef, columns: Vec<arrow::array::ArrayRef>) -> Result<RecordBatch> {
+/// A batch of columns that belong together.
+///
+/// # Errors
+/// [`Error::Batch`] if they do not.
+pub(crate) fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     RecordBatch::try_new(schema, columns).map_err(|_| Error::Batch { what: "columns do not fit the schema" })
 }
 

@@ -198,7 +198,9 @@ fn at_rest(disk: &SimDisk) -> (Storage, PathBuf) {
 fn a_file_that_is_gone_fails_the_read_and_names_it() {
     let disk = SimDisk::new(1);
     let (storage, path) = at_rest(&disk);
+    drop(storage);
     disk.remove(&path).unwrap();
+    let storage = open(&disk).unwrap();
     let error = rows(&storage).unwrap_err();
     assert!(matches!(&error, Error::Object { path: found, .. } if Path::new(found) == path), "{error:?}");
 }

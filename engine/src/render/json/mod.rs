@@ -2,12 +2,15 @@
 //!
 //! What repeats is prepared once: a source is escaped once per dictionary, a date is formatted once a day.
 
+mod line;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 
+use self::line::Line;
 use crate::error::Result;
 use crate::latest::plan as latest;
 use crate::number;
@@ -15,9 +18,6 @@ use crate::query::bucket::START;
 use crate::query::metrics::{Entry, Metrics};
 use crate::query::{Aggregate, BucketWidth, malformed, window};
 use crate::time::Formatter;
-
-/// Bytes of a row with a short source, for reserving.
-const ROW_BYTES: usize = 80;
 
 /// Appends a JSON string, quotes included.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
@@ -71,12 +71,11 @@ pub(crate) enum Next<'a> {
 pub(crate) struct WindowWriter {
     /// What comes before the first point, until it is written.
     head: Vec<u8>,
-    is_count: bool,
     is_first: bool,
-    times: Formatter,
+    line: Line,
     /// The dictionary that `tails` was made of.
     dictionary: Option<ArrayRef>,
-    /// Per source `","source":"…"}`; all in one buffer, and where each ends.
+    /// For each source `","source":"…"}`; all in one buffer, and where each ends.
     tails: Vec<u8>,
     tail_ends: Vec<usize>,
 }
@@ -88,9 +87,8 @@ impl WindowWriter {
         write_head(&[("metric", &metric.key), ("unit", &metric.unit)], "data_points", &mut head);
         Self {
             head,
-            is_count: metric.is_count,
             is_first: true,
-            times: Formatter::default(),
+            line: Line::new(metric.is_count),
             dictionary: None,
             tails: Vec::new(),
             tail_ends: Vec::new(),
@@ -102,7 +100,12 @@ impl WindowWriter {
         out.append(&mut self.head);
     }
 
-    /// Writes a batch of [`window::Window`].
+    /// Makes room for rows, about.
+    pub(crate) fn reserve(&self, rows: usize, out: &mut Vec<u8>) {
+        out.reserve(self.head.len() + (rows + 2) * self.line.bytes_about());
+    }
+
+    /// Writes a batch of [`window::Window`], whose rows ascend, from its end to its begin.
     ///
     /// # Errors
     /// A batch of another shape.
@@ -110,17 +113,25 @@ impl WindowWriter {
         let (times, values) = (times(batch, window::RECORDED_AT)?, values(batch, window::VALUE)?);
         let sources = batch.column(window::SOURCE).as_dictionary_opt::<Int32Type>();
         let sources = sources.ok_or_else(|| malformed("source"))?;
+        let Some(newest) = sources.keys().values().last().copied() else { return Ok(()) };
         self.prepare(sources.values())?;
-        out.reserve(batch.num_rows() * ROW_BYTES);
-        for ((recorded_at, value), key) in times.values().iter().zip(values.values()).zip(sources.keys().values()) {
-            out.extend_from_slice(if self.is_first { b"{\"value\":" } else { b",{\"value\":" });
-            self.is_first = false;
-            number::write(*value, self.is_count, out);
-            out.extend_from_slice(b",\"recorded_at\":\"");
-            self.times.write(*recorded_at, out);
-            let tail = self.tail(*key).ok_or_else(|| malformed("source key"))?;
-            out.extend_from_slice(tail);
+        self.set_tail(newest)?;
+        self.reserve(batch.num_rows(), out);
+        if !std::mem::take(&mut self.is_first) {
+            out.push(b',');
         }
+        out.extend_from_slice(Line::BEGIN);
+        let rows = times.values().iter().zip(values.values()).zip(sources.keys().values());
+        let mut last_key = newest;
+        for ((recorded_at, value), key) in rows.rev() {
+            if last_key != *key {
+                self.set_tail(*key)?;
+                last_key = *key;
+            }
+            self.line.write(*value, *recorded_at, out);
+        }
+        // Each line ends with the begin of the next.
+        out.truncate(out.len() - Line::BEGIN.len() - 1);
         Ok(())
     }
 
@@ -155,14 +166,18 @@ impl WindowWriter {
         Ok(())
     }
 
-    #[inline]
-    fn tail(&self, key: i32) -> Option<&[u8]> {
-        let key = usize::try_from(key).ok()?;
-        let start = match key.checked_sub(1) {
-            Some(before) => *self.tail_ends.get(before)?,
-            None => 0,
+    /// Lets the lines end with a source, by its key in the dictionary.
+    fn set_tail(&mut self, key: i32) -> Result<()> {
+        let tail = || {
+            let key = usize::try_from(key).ok()?;
+            let start = match key.checked_sub(1) {
+                Some(before) => *self.tail_ends.get(before)?,
+                None => 0,
+            };
+            self.tails.get(start..*self.tail_ends.get(key)?)
         };
-        self.tails.get(start..*self.tail_ends.get(key)?)
+        self.line.set_tail(tail().ok_or_else(|| malformed("source key"))?);
+        Ok(())
     }
 }
 

@@ -10,8 +10,9 @@ fn entry(key: &str, unit: &str, is_count: bool) -> Entry {
     Entry { id: MetricId(0), key: key.into(), unit: unit.into(), is_count }
 }
 
-/// A batch as windows give it, one dictionary entry per row.
+/// A batch as windows give it, one dictionary entry per row: newest first here, ascending there.
 fn window_batch(rows: &[(i64, f64, &str)]) -> RecordBatch {
+    let rows: Vec<_> = rows.iter().rev().collect();
     let columns = Columns { source: true, source_device_id: true, ..Columns::default() };
     let keys = Int32Array::from_iter_values(0..i32::try_from(rows.len()).unwrap());
     let sources = StringArray::from_iter_values(rows.iter().map(|row| row.2));

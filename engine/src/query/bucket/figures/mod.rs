@@ -9,6 +9,9 @@ use crate::query::Aggregate;
 /// Values kept before they are counted.
 const VALUES_MAX: usize = 65_536;
 
+/// Sums that grow side by side.
+const SUMS: usize = 4;
+
 /// What the wanted figures need beside count, sum, least, greatest, first and last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needs {
@@ -41,9 +44,48 @@ impl Sum {
         self.sum = next;
     }
 
+    /// Adds another sum.
+    fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// Adds values, in several sums side by side: one alone would wait for each addition.
+    fn add_all(&mut self, values: &[f64]) {
+        let (groups, rest) = values.as_chunks::<SUMS>();
+        let mut sums = [Self::default(); SUMS];
+        for group in groups {
+            for (sum, value) in sums.iter_mut().zip(group) {
+                sum.add(*value);
+            }
+        }
+        rest.iter().for_each(|value| self.add(*value));
+        if !groups.is_empty() {
+            sums.into_iter().for_each(|sum| self.merge(sum));
+        }
+    }
+
     fn total(self) -> f64 {
         self.sum + self.lost
     }
+}
+
+/// Least and greatest of values and of those before; side by side, as the sums.
+fn bounds(values: &[f64], (min, max): (f64, f64)) -> (f64, f64) {
+    let less = |a: f64, b: f64| if b < a { b } else { a };
+    let more = |a: f64, b: f64| if b > a { b } else { a };
+    let (groups, rest) = values.as_chunks::<SUMS>();
+    let (mut mins, mut maxes) = ([min; SUMS], [max; SUMS]);
+    for group in groups {
+        for ((min, max), value) in mins.iter_mut().zip(&mut maxes).zip(group) {
+            *min = less(*min, *value);
+            *max = more(*max, *value);
+        }
+    }
+    let all = |side: [f64; SUMS], pick: fn(f64, f64) -> f64, first: f64| {
+        side.iter().chain(rest).fold(first, |a, b| pick(a, *b))
+    };
+    (all(mins, less, min), all(maxes, more, max))
 }
 
 /// The figures so far.
@@ -108,13 +150,8 @@ impl Figures {
             self.add_values(values);
         }
         self.count += values.len() as u64;
-        let (mut sum, mut min, mut max) = (self.sum, self.min, self.max);
-        for value in values {
-            sum.add(*value);
-            min = if *value < min { *value } else { min };
-            max = if *value > max { *value } else { max };
-        }
-        (self.sum, self.min, self.max) = (sum, min, max);
+        self.sum.add_all(values);
+        (self.min, self.max) = bounds(values, (self.min, self.max));
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 points")]

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::query::BucketWidth;
-use crate::time::{HOUR_US, MINUTE_US};
+use crate::time::{DAY_US, HOUR_US, MINUTE_US};
 
 /// A bucket's range of time, `[start, end)`, microseconds UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,22 @@ impl Grid {
         match self.width {
             BucketWidth::QuarterHour => self.of_clock(at_us, 15 * MINUTE_US),
             BucketWidth::Hour => self.of_clock(at_us, HOUR_US),
-            BucketWidth::Day | BucketWidth::Week | BucketWidth::Month => self.of_calendar(at_us),
+            BucketWidth::Day => self.of_days(at_us, 1),
+            BucketWidth::Week => self.of_days(at_us, 7),
+            BucketWidth::Month => self.of_calendar(at_us),
         }
+    }
+
+    /// Days (1) or weeks (7) while the clocks do not change: by division. The calendar is asked around changes alone.
+    fn of_days(&mut self, at_us: i64, days: i64) -> Result<Bucket, jiff::Error> {
+        let steady = self.steady(at_us)?;
+        let day = at_us.saturating_add(steady.offset_us).div_euclid(DAY_US);
+        // 1970 began on a Thursday, weeks begin on Monday.
+        let first = day - (day + 3).rem_euclid(days);
+        let start = first.saturating_mul(DAY_US).saturating_sub(steady.offset_us);
+        let end = start.saturating_add(days * DAY_US);
+        // Not where a change is at midnight itself: what begins there, the calendar knows.
+        if steady.start < start && end < steady.end { Ok(Bucket { start, end }) } else { self.of_calendar(at_us) }
     }
 
     fn of_clock(&mut self, at_us: i64, width_us: i64) -> Result<Bucket, jiff::Error> {

@@ -165,6 +165,9 @@ proptest! {
         let mut grid = Grid::new(width, TimeZone::get(tz).unwrap());
         let bucket = grid.bucket_of(at_us).unwrap();
         prop_assert!(bucket.start <= at_us && at_us < bucket.end);
+        if matches!(width, BucketWidth::Day | BucketWidth::Week) {
+            prop_assert_eq!(grid.of_calendar(at_us).unwrap(), bucket, "division is what the calendar says");
+        }
         prop_assert!(bucket.end - bucket.start <= 32 * DAY_US);
         for inside in [bucket.start, bucket.end - 1, bucket.start + (bucket.end - bucket.start) / 2] {
             prop_assert_eq!(grid.bucket_of(inside).unwrap(), bucket);
