@@ -186,7 +186,7 @@ impl Server {
 fn open_engine(config: &Config, clock: Arc<SystemClock>) -> Result<Engine, Error> {
     let path = &config.storage.data_dir;
     let disk = RealDisk::open(path).map_err(|source| Error::DataDir { path: path.clone(), source })?;
-    let place = Place { disk: Arc::new(disk), objects: None, clock };
+    let place = Place { disk: Arc::new(disk), objects: None, ledger: None, clock };
     Engine::open(place, config.engine()?).map_err(|error| match error {
         engine::Error::Storage(storage::Error::Locked { .. }) => Error::InUse { path: path.clone() },
         error => error.into(),

@@ -36,7 +36,7 @@ impl Fixture {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let place = Place { disk: Arc::new(disk.clone()), objects: None, clock };
+        let place = Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let (name, email) = ("Ada".to_owned(), "ada@example.org".to_owned());

@@ -150,7 +150,7 @@ fn place(config: &Config) -> Result<Place, Failure> {
     // Opening would make it; a mistyped name must not look like an empty, sound directory.
     std::fs::read_dir(path).map_err(at)?;
     let disk = RealDisk::open(path).map_err(at)?;
-    Ok(Place { disk: Arc::new(disk), objects: None, clock: Arc::new(SystemClock::default()) })
+    Ok(Place { disk: Arc::new(disk), objects: None, ledger: None, clock: Arc::new(SystemClock::default()) })
 }
 
 fn summary(report: &Report) -> String {

@@ -1,5 +1,7 @@
 //! What an open storage refuses, and how it comes back.
 
+mod erasure;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use crate::selection::{Columns, Selection, Users};
 const NOW_US: i64 = 1_780_000_000_000_000;
 
 fn place(disk: &SimDisk) -> Place {
-    Place { disk: Arc::new(disk.clone()), objects: None, clock: Arc::new(ManualClock::at(NOW_US)) }
+    Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock: Arc::new(ManualClock::at(NOW_US)) }
 }
 
 fn config() -> StorageConfig {
