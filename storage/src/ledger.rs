@@ -87,6 +87,14 @@ fn digest(marks: &BTreeSet<Mark>) -> [u8; DIGEST_BYTES] {
     digest.finalize().into()
 }
 
+/// Whether a user stands in the ledger of a place.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn contains(place: &Place, user: UserId) -> Result<bool> {
+    Ok(Ledger::open(place)?.contains(user))
+}
+
 impl Ledger {
     /// Reads the ledger of a place. Makes nothing.
     ///

@@ -18,6 +18,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::place::Place;
 use crate::recovery::{lock, runtime};
@@ -125,7 +126,7 @@ pub(crate) fn search_unlocked(place: &Place, needles: &[Needle]) -> Result<Searc
     let mut searched = Searched::default();
     let root = Path::new("");
     for entry in place.disk.list(root).map_err(|error| Error::io("list", root, error))? {
-        searched.read_file(place, &entry.path, needles)?;
+        searched.read_file(&*place.disk, &entry.path, needles)?;
     }
     let Some(objects) = &place.objects else { return Ok(searched) };
     runtime()?.block_on(async {
@@ -142,9 +143,13 @@ pub(crate) fn search_unlocked(place: &Place, needles: &[Needle]) -> Result<Searc
 }
 
 impl Searched {
-    fn read_file(&mut self, place: &Place, path: &Path, needles: &[Needle]) -> Result<()> {
+    /// Reads one more file, of whatever disk. Memory: a piece of it, or all of it if it is a Parquet file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read_file(&mut self, disk: &dyn Disk, path: &Path, needles: &[Needle]) -> Result<()> {
         let at = |error| Error::io("read", path, error);
-        let file = place.disk.open_read(path).map_err(at)?;
+        let file = disk.open_read(path).map_err(at)?;
         let length = file.len().map_err(at)?;
         let overlap = needles.iter().map(|needle| needle.text.len()).max().unwrap_or(1).saturating_sub(1);
         let mut kept: Vec<u8> = Vec::new();
@@ -238,7 +243,6 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::disk::Disk;
     use crate::disk::sim::SimDisk;
 
     fn place(disk: &SimDisk) -> Place {

@@ -1,5 +1,6 @@
 //! Sharing from outside: edge, router, database and points in process, and people with tokens and keys.
 
+mod erasure;
 mod life;
 mod race;
 mod reads;

@@ -74,7 +74,7 @@ fn the_last_person_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_deletion_of_a_person_is_physical_by_its_age_however_busy_level_0_is() {
+fn a_deletion_of_a_person_is_physical_by_its_age() {
     let disk = SimDisk::new(1);
     let clock = Arc::new(ManualClock::at(NOW_US));
     let place = Place { clock: Arc::clone(&clock) as Arc<dyn crate::Clock>, ..place(&disk) };
@@ -157,8 +157,32 @@ fn carry_ledger(from: &SimDisk, to: &SimDisk) {
 
 #[test]
 fn a_backup_that_comes_back_is_erased_again_whatever_call_it_crashes_at() {
+    comes_back(&|disk| lived_in(disk));
+}
+
+#[test]
+fn so_is_one_that_knows_the_person_from_parquet_alone() {
+    comes_back(&|disk| {
+        let storage = lived_in(disk);
+        storage.flush().unwrap();
+        storage
+    });
+}
+
+#[test]
+fn so_is_one_that_knows_the_person_from_the_log_alone() {
+    comes_back(&|disk| {
+        let storage = open(disk).unwrap();
+        append(&storage, user('a'), 42).unwrap();
+        storage.flush().unwrap();
+        append(&storage, user('b'), 5).unwrap();
+        storage
+    });
+}
+
+fn comes_back(before: &dyn Fn(&SimDisk) -> Storage) {
     let disk = SimDisk::new(1);
-    let storage = lived_in(&disk);
+    let storage = before(&disk);
     storage.close();
     let backup = disk.fork();
     let storage = open(&disk).unwrap();
@@ -229,6 +253,20 @@ fn a_log_that_was_flushed_before_a_crash_is_trimmed_by_the_next_open() {
     file.write_at(&bytes, 0).unwrap();
     open(&disk).unwrap().close();
     assert!(disk.bytes(&log).is_none());
+}
+
+#[test]
+fn what_a_failed_flush_left_goes_with_the_next_erasure() {
+    let disk = SimDisk::new(1);
+    let storage = lived_in(&disk);
+    let orphan = Path::new("points/metric=heart_rate/level0/1-2-99999.parquet");
+    disk.create(orphan, 0).unwrap().write_at(user('b').as_bytes(), 0).unwrap();
+    storage.compact().unwrap();
+    assert!(disk.bytes(orphan).is_some(), "nobody was erased yet");
+    erase(&storage, 'b');
+    storage.compact().unwrap();
+    assert_eq!(traces(&disk, 'b').hits, []);
+    assert_eq!(rows_of(&storage, 'a').unwrap(), 42);
 }
 
 #[test]
