@@ -37,7 +37,7 @@ pub struct Storage {
     pub level1_runs: usize,
     /// Longest life of a reader's snapshot, seconds.
     pub snapshot_age_max_s: u64,
-    /// Latest physical removal of deleted points, seconds after the deletion; at most a day.
+    /// Latest physical removal of deleted points, seconds after the deletion; at most 82,800 (23 hours).
     pub tombstone_age_max_s: u64,
     /// Cached Parquet footers and page indexes, bytes.
     pub footer_cache_bytes: usize,

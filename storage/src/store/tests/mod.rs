@@ -65,7 +65,7 @@ fn settings_out_of_bounds_are_refused_before_anything_is_touched() {
         ("level0_files", StorageConfig { level0_files: 1, ..config() }),
         ("level1_runs", StorageConfig { level1_runs: 1, ..config() }),
         ("level1_file_bytes", StorageConfig { level1_file_bytes: 1, ..config() }),
-        ("tombstone_age_max", StorageConfig { tombstone_age_max: Duration::from_hours(25), ..config() }),
+        ("tombstone_age_max", StorageConfig { tombstone_age_max: Duration::from_hours(24), ..config() }),
     ];
     for (expected, config) in broken {
         let disk = SimDisk::new(1);
