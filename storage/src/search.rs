@@ -27,8 +27,6 @@ use crate::recovery::{lock, runtime};
 const PIECE_BYTES: usize = 1 << 20;
 /// First bytes of a Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
-/// Where one may find more than can be said: no more hits of one part of a file are listed.
-const HITS_OF_A_PART_MAX: usize = 1_000;
 
 /// A text to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,12 +183,20 @@ impl Searched {
         }
     }
 
-    /// Notes where the needles are in `bytes`, but for those that lie within the first `seen`.
+    /// Notes every place of the needles in `bytes`, but for those that lie within the first `seen`.
     fn look(&mut self, path: &Path, bytes: &[u8], needles: &[Needle], part: &dyn Fn(usize) -> Part, seen: usize) {
         for (nth, needle) in needles.iter().enumerate() {
             let places = needle.places(bytes).filter(|at| at + needle.text.len() > seen);
-            let hits = places.take(HITS_OF_A_PART_MAX);
-            self.hits.extend(hits.map(|at| Hit { path: path.to_path_buf(), part: part(at), needle: nth }));
+            self.hits.extend(places.map(|at| Hit { path: path.to_path_buf(), part: part(at), needle: nth }));
+        }
+    }
+
+    /// Notes which needles are in a part that was decoded: once each, for an offset in it would tell nobody anything.
+    fn look_decoded(&mut self, path: &Path, bytes: &[u8], needles: &[Needle], part: &Part) {
+        for (nth, needle) in needles.iter().enumerate() {
+            if needle.places(bytes).next().is_some() {
+                self.hits.push(Hit { path: path.to_path_buf(), part: part.clone(), needle: nth });
+            }
         }
     }
 
@@ -208,8 +214,8 @@ impl Searched {
             for column in 0..group.num_columns() {
                 let name = group.metadata().column(column).column_path().string();
                 for page in group.get_column_page_reader(column)? {
-                    let part = |_| Part::Column { column: name.clone(), of: "page", nth: row_group };
-                    self.look(path, page?.buffer(), needles, &part, 0);
+                    let part = Part::Column { column: name.clone(), of: "page", nth: row_group };
+                    self.look_decoded(path, page?.buffer(), needles, &part);
                 }
             }
         }
@@ -217,11 +223,11 @@ impl Searched {
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?.build()? {
             let batch = batch?;
             for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-                let part = |_| Part::Column { column: field.name().clone(), of: "row", nth: row };
+                let part = Part::Column { column: field.name().clone(), of: "row", nth: row };
                 let texts = arrow::compute::cast(column, &DataType::Utf8);
                 let texts = texts.as_ref().ok().and_then(|texts| texts.as_string_opt::<i32>());
                 if let Some(texts) = texts.filter(|_| is_text(field.data_type())) {
-                    self.look(path, texts.value_data(), needles, &part, 0);
+                    self.look_decoded(path, texts.value_data(), needles, &part);
                 }
             }
             row += batch.num_rows();

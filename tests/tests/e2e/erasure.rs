@@ -163,7 +163,7 @@ async fn an_erased_person_is_gone_after_sigkill_and_from_every_byte_after_a_comp
     let (code, said) = life.verify();
     assert_eq!(code, 6, "what is not compacted yet is found: {said}");
     assert!(said.contains(&format!("{} is in the ledger of erased people", life.ada_id)), "{said}");
-    assert!(said.contains("log/") && said.contains("column user_id"), "{said}");
+    assert!(said.contains("a page of column user_id") && said.contains("behind row 0"), "{said}");
 
     life.restart().await;
     life.ada_is_gone().await;
