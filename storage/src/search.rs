@@ -134,7 +134,7 @@ pub(crate) fn search_unlocked(place: &Place, needles: &[Needle]) -> Result<Searc
         while let Some(object) = listed.try_next().await.map_err(at)? {
             let at = |source| Error::object("read", &object.location, source);
             let bytes = objects.get(&object.location).await.map_err(at)?.bytes().await.map_err(at)?;
-            searched.read_whole(Path::new(object.location.as_ref()), bytes, needles);
+            searched.read_whole(Path::new(object.location.as_ref()), &bytes, needles);
         }
         Ok(searched)
     })
@@ -174,12 +174,12 @@ impl Searched {
         Ok(())
     }
 
-    fn read_whole(&mut self, path: &Path, bytes: Bytes, needles: &[Needle]) {
+    fn read_whole(&mut self, path: &Path, bytes: &Bytes, needles: &[Needle]) {
         self.files += 1;
         self.bytes += bytes.len() as u64;
-        self.look(path, &bytes, needles, &|at| Part::Bytes(at as u64), 0);
+        self.look(path, bytes, needles, &|at| Part::Bytes(at as u64), 0);
         if bytes.starts_with(PARQUET_MAGIC) {
-            self.read_parquet(path, &bytes, needles);
+            self.read_parquet(path, bytes, needles);
         }
     }
 

@@ -181,7 +181,19 @@ async fn an_erased_person_is_gone_after_sigkill_and_from_every_byte_after_a_comp
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_server_s_open_erasure_is_finished_by_compact_alone() {
     let mut life = Life::begin(options()).await;
+    let key = life.ada.post("/api/v1/api-keys", &json!({"name": "watch"})).await.expect(201).json();
+    let key = life.server.client().with_key(text(&key, "key"));
+    // Both credentials are remembered now.
+    for credential in [&life.ada, &key] {
+        credential.get("/api/v1/users/me").await.expect(200);
+    }
     life.erase_ada().await;
+    for credential in [&life.ada, &key] {
+        credential.get("/api/v1/users/me").await.expect(401);
+        let point =
+            json!({"metric": "hrv", "value": 40, "unit": "ms", "recorded_at": tests::time::ago(0), "source": "w"});
+        credential.post("/api/v1/wearables/ingest", &point).await.expect(401);
+    }
     life.server.kill();
     life.server.command_ok(&["compact"]);
     let (code, said) = life.verify();

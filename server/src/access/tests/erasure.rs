@@ -131,7 +131,7 @@ async fn gone(database: Database) {
     assert_eq!(life.tables_with(&ada.id).await, Vec::<String>::new());
     assert_eq!((life.codes_of(ada).await, life.codes_of(bo).await), (0, 2));
     assert!(erasures::pending(stage.state.control.read()).await.unwrap().is_empty());
-    assert_eq!(stage.state.engine.storage().is_erased(storage::UserId::parse(&ada.id).unwrap()), true);
+    assert!(stage.state.engine.storage().is_erased(storage::UserId::parse(&ada.id).unwrap()));
     let mail = life.mail_file();
     assert!(!mail.contains(&ada.email) && mail.contains(&bo.email), "{mail}");
 
