@@ -1,4 +1,4 @@
-//! Who was erased, for good: SHA-256 of ids, so that no name can be read out of it and nobody comes back.
+//! Who was erased, for good: SHA-256 of ids, so that it is no list of people and nobody comes back.
 //!
 //! ```text
 //! erased/<SHA-256 of the user's id, 64 hexadecimal digits>      an empty file for each person: its name says it all
