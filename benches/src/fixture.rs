@@ -45,7 +45,12 @@ pub fn memory_folder() -> io::Result<TempDir> {
 
 /// The place of a local folder.
 fn place(folder: &Path) -> io::Result<Place> {
-    Ok(Place { disk: Arc::new(RealDisk::open(folder)?), objects: None, clock: Arc::new(SystemClock::default()) })
+    Ok(Place {
+        disk: Arc::new(RealDisk::open(folder)?),
+        objects: None,
+        ledger: None,
+        clock: Arc::new(SystemClock::default()),
+    })
 }
 
 /// A storage in `folder` that flushes and compacts only when told to, so that nothing runs beside what is measured.

@@ -221,6 +221,8 @@ impl From<engine::Error> for ApiError {
         let kind = error.kind();
         match error {
             engine::Error::Invalid(faults) => Self::validation(&faults),
+            // The account went while the points were on their way.
+            engine::Error::Storage(storage::Error::Erased { .. }) => crate::auth::AuthError::Invalid.into(),
             engine::Error::UnknownMetric(_) => Self::not_found("no such metric; /api/v1/wearables/metrics lists them"),
             engine::Error::Budget { what } => Self::timed_out(format!("the query hit its bound: {what}")),
             error => match kind {

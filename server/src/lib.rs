@@ -11,6 +11,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod erasure;
 pub mod error;
 pub mod extract;
 pub mod lifelike;

@@ -18,8 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use storage::disk::real::RealDisk;
-use storage::{Place, SystemClock};
+use storage::SystemClock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -31,7 +30,7 @@ use crate::mail::Mailer;
 use crate::metrics::{Metrics, UPKEEP_EVERY};
 use crate::middleware::Edge;
 use crate::state::AppState;
-use crate::{auth, control, mail, router, routes, shutdown};
+use crate::{auth, control, erasure, mail, router, routes, shutdown};
 
 /// Smallest read buffer of a connection: bodies come in few pieces.
 const READ_BYTES_MIN: usize = 128 << 10;
@@ -142,6 +141,10 @@ impl Server {
             None => None,
         };
         let state = AppState::new(Arc::new(engine), control, auth, config, mail);
+        // Before anybody is answered: who came back with a backup must not be seen. What fails is tried again.
+        if let Err(error) = state.eraser.catch_up().await {
+            tracing::error!(%error, cause = erasure::cause(&error), "an erasure is not finished; it is tried again");
+        }
         Ok(Self { state, listener, metrics_listener })
     }
 
@@ -167,6 +170,7 @@ impl Server {
         let Self { state, listener, metrics_listener } = self;
         let mut side_tasks = JoinSet::new();
         side_tasks.spawn(upkeep(state.metrics.clone()));
+        side_tasks.spawn(state.eraser.clone().tend());
         if let Some(metrics_listener) = metrics_listener {
             let routes = routes::health::metrics_router(state.clone());
             side_tasks.spawn(async move {
@@ -185,8 +189,7 @@ impl Server {
 
 fn open_engine(config: &Config, clock: Arc<SystemClock>) -> Result<Engine, Error> {
     let path = &config.storage.data_dir;
-    let disk = RealDisk::open(path).map_err(|source| Error::DataDir { path: path.clone(), source })?;
-    let place = Place { disk: Arc::new(disk), objects: None, clock };
+    let place = config.storage.place(clock).map_err(|source| Error::DataDir { path: path.clone(), source })?;
     Engine::open(place, config.engine()?).map_err(|error| match error {
         engine::Error::Storage(storage::Error::Locked { .. }) => Error::InUse { path: path.clone() },
         error => error.into(),

@@ -7,6 +7,7 @@ use storage::Clock;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::control::Control;
+use crate::erasure::Eraser;
 use crate::extract::payload::Room;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// Outgoing mail.
     pub mail: Mailer,
+    /// Who ends what is here of a person.
+    pub eraser: Eraser,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Figures about this server.
@@ -40,7 +43,8 @@ impl AppState {
     pub fn new(engine: Arc<engine::Engine>, control: Control, auth: Auth, config: Arc<Config>, mail: Mailer) -> Self {
         let clock = Arc::clone(control.clock());
         let rates = Arc::new(Rates::new(&config.limits));
+        let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone());
         let room = Room::new(config.limits.bodies_bytes_max);
-        Self { engine, control, auth, config, mail, clock, metrics: Metrics::new(), rates, room }
+        Self { engine, control, auth, config, mail, eraser, clock, metrics: Metrics::new(), rates, room }
     }
 }

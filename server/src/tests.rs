@@ -11,6 +11,7 @@ use storage::disk::sim::SimDisk;
 use storage::{Place, StorageConfig};
 
 use crate::auth::{Auth, NewKey, NewUser, Role, Scopes};
+use crate::control::repository::erasures;
 use crate::control::tests::Fixture as Database;
 use crate::mail::Mailer;
 use crate::middleware::Edge;
@@ -27,6 +28,11 @@ struct Fixture {
     _database: Database,
 }
 
+struct FixtureIds {
+    user: storage::UserId,
+    email: String,
+}
+
 impl Fixture {
     async fn new() -> Self {
         let database = Database::new().await;
@@ -36,7 +42,7 @@ impl Fixture {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let place = Place { disk: Arc::new(disk.clone()), objects: None, clock };
+        let place = Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let (name, email) = ("Ada".to_owned(), "ada@example.org".to_owned());
@@ -59,6 +65,14 @@ impl Fixture {
         }
         let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Whose key it is.
+    async fn ids(&self) -> FixtureIds {
+        let (status, me) = self.get("/api/v1/users/me").await;
+        assert_eq!(status, 200, "{me}");
+        let text = |key: &str| me[key].as_str().unwrap().to_owned();
+        FixtureIds { user: storage::UserId::parse(&text("id")).unwrap(), email: text("email") }
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
@@ -97,6 +111,27 @@ async fn after_a_failed_sync_nothing_is_acknowledged_readiness_says_so_and_reads
     assert_eq!(fixture.get("/healthz").await.0, 200);
     assert_eq!(fixture.stored().await, 10);
     assert_eq!(fixture.get("/api/v1/wearables/latest").await.1["latest"]["heart_rate"]["value"], 60.0);
+}
+
+#[tokio::test]
+async fn an_erasure_that_finds_the_disk_full_is_finished_when_space_returns() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.ingest(0, 10).await, 201);
+    let FixtureIds { user, email } = fixture.ids().await;
+    // Otherwise the log would give the room back that it has reserved.
+    let storage = Arc::clone(fixture.state.engine.storage());
+    tokio::task::spawn_blocking(move || storage.flush().unwrap()).await.unwrap();
+    fixture.disk.fill_up(0);
+    fixture.state.eraser.erase(&fixture.state.auth, user).await.unwrap();
+    let pending = || async { erasures::pending(fixture.state.control.read()).await.unwrap() };
+    assert_eq!(pending().await.len(), 1, "the account is gone, the points are not");
+    assert_eq!(fixture.get("/api/v1/wearables/latest").await.0, 401);
+    assert!(fixture.state.eraser.catch_up().await.is_err());
+    fixture.disk.fill_up(u64::MAX);
+    assert_eq!(fixture.state.eraser.catch_up().await.unwrap(), 1);
+    assert_eq!(pending().await, []);
+    assert_eq!(fixture.state.control.columns_with(&email).await.unwrap(), []);
+    assert_eq!(fixture.state.engine.storage().metrics().tombstones.get(), 1);
 }
 
 #[tokio::test]
@@ -209,6 +244,7 @@ fn the_operations_are_those_that_are_promised() {
     delete /api/v1/symptoms/{id} (id) → 204 401 403 404 429 500 503 504
     get /api/v1/symptoms/{id} (id) → 200 401 403 404 429 500 503 504
     patch /api/v1/symptoms/{id} (id) → 200 401 403 404 408 413 422 429 500 503 504
+    delete /api/v1/users/me () → 202 401 403 408 413 422 429 500 503 504
     get /api/v1/users/me () → 200 401 429 500 503 504
     patch /api/v1/users/me () → 200 401 408 413 422 429 500 503 504
     post /api/v1/wearables/bulk-ingest () → 201 401 403 408 413 415 422 429 500 503 504 507

@@ -8,6 +8,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use crate::compaction::plan::Goal;
 use crate::compaction::run;
+use crate::erasure;
 use crate::error::{Error, Result};
 use crate::flush;
 use crate::state::Shared;
@@ -146,7 +147,8 @@ fn flush_all(shared: &Shared, work: &Work, orders: &Sender<Order>, done: &Sender
     loop {
         let _flush = work.flush.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(watermark) = flush::flush_oldest(shared)? else { return Ok(()) };
-        drop(orders.send(Order::Trim(watermark)));
+        let (reply, _) = channel::bounded(1);
+        drop(orders.send(Order::Trim(watermark, reply)));
         let _ = done.try_send(());
         if shared.is_stopping() {
             return Ok(());
@@ -154,11 +156,13 @@ fn flush_all(shared: &Shared, work: &Work, orders: &Sender<Order>, done: &Sender
     }
 }
 
-fn compact_all(shared: &Shared, work: &Work) -> Result<()> {
+/// Compacts until nothing is due, then looks for what still names people who are gone.
+pub(crate) fn compact_all(shared: &Shared, work: &Work) -> Result<()> {
     while !shared.is_stopping() {
         let _compact = work.compact.lock().unwrap_or_else(PoisonError::into_inner);
         if !run::step(shared, Goal::Budget)? {
-            return Ok(());
+            let _flush = work.flush.lock().unwrap_or_else(PoisonError::into_inner);
+            return erasure::sweep(shared);
         }
     }
     Ok(())

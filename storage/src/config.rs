@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+/// Longest wait of a deletion before it is made physical: a day, less an hour for the work and for the last snapshot that
+/// may see the files before.
+const TOMBSTONE_AGE_LIMIT: Duration = Duration::from_hours(23);
+
 /// Budgets and ages. `Default` is what the documentation says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageConfig {
@@ -80,8 +84,11 @@ impl StorageConfig {
         if self.level1_file_bytes < 1 << 16 {
             return fail("level1_file_bytes", "must be at least 64 KiB");
         }
-        if self.tombstone_age_max > Duration::from_hours(24) {
-            return fail("tombstone_age_max", "must be at most 24 hours: the promise to the person erased");
+        if self.tombstone_age_max > TOMBSTONE_AGE_LIMIT {
+            return fail(
+                "tombstone_age_max",
+                "must be at most 23 hours: who is erased was promised a day, and the work takes time",
+            );
         }
         Ok(self)
     }

@@ -19,11 +19,14 @@ pub mod config;
 mod cursor;
 pub(crate) mod dedup;
 pub mod disk;
+mod ending;
+mod erasure;
 pub mod error;
 pub mod event;
 mod flush;
 #[cfg(test)]
 mod format_tests;
+pub mod ledger;
 pub mod manifest;
 pub(crate) mod memtable;
 pub(crate) mod merge;
@@ -36,6 +39,7 @@ mod recovery;
 mod retention;
 pub(crate) mod run;
 pub mod schema;
+pub mod search;
 pub(crate) mod segment;
 pub mod selection;
 #[cfg(any(test, feature = "sim"))]

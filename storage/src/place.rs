@@ -12,6 +12,8 @@ pub struct Place {
     pub disk: Arc<dyn Disk>,
     /// The store of Parquet files and manifests; `None` is the local disk, synced.
     pub objects: Option<Arc<dyn object_store::ObjectStore>>,
+    /// Where the ledger of erased people is, if not in the folder `erased` of `disk`: it must outlive every backup.
+    pub ledger: Option<Arc<dyn Disk>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

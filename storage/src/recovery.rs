@@ -1,7 +1,8 @@
 //! Opening a data directory: lock, manifest, orphans, log.
 //!
 //! ```text
-//! lock ─▶ newest manifest ─▶ claim (one more version: fences an older owner) ─▶ remove orphans ─▶ replay the log
+//! lock ─▶ newest manifest ─▶ claim (one more version: fences an older owner) ─▶ remove leftovers ─▶ replay the log
+//!      ─▶ erase again who is in the ledger and still in the data
 //! ```
 //!
 //! Nothing is acknowledged before all of it is done. A crash in the middle leaves what a crash before would have left.
@@ -15,17 +16,19 @@ use object_store::ObjectStore;
 
 use crate::config::StorageConfig;
 use crate::disk::store::LocalStore;
+use crate::erasure;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::manifest::store::ManifestStore;
+use crate::ledger::Ledger;
+use crate::manifest::store::{self, ManifestStore};
 use crate::manifest::{Edit, Version};
 use crate::names::Names;
 use crate::place::Place;
 use crate::point::{Accepted, Seq, UserId};
 use crate::retention;
 use crate::state::{Parts, Shared};
-use crate::wal::writer::{erased_users, seal};
-use crate::wal::{Log, replay};
+use crate::wal::writer::seal;
+use crate::wal::{self, Log, replay};
 
 /// Folder of the log.
 pub(crate) const LOG: &str = "log";
@@ -39,7 +42,6 @@ pub(crate) struct Recovered {
     pub(crate) lock: Box<dyn Send + Sync>,
     pub(crate) accepted_at_ms: i64,
     pub(crate) next_seal_id: u64,
-    pub(crate) erased: BTreeSet<UserId>,
 }
 
 /// The store of Parquet files and manifests of a place.
@@ -82,16 +84,15 @@ pub(crate) fn recover(place: &Place, config: StorageConfig, observer: &mut Obser
     let objects = objects(place);
     let manifest = ManifestStore::new(Arc::clone(&objects));
     let runtime = runtime()?;
-    let version = runtime.block_on(async {
-        let old = manifest.latest().await?.unwrap_or_default();
-        let claimed = old.apply(&Edit { next_file_id: Some(old.next_file_id.max(1)), ..Edit::default() })?;
-        manifest.commit(&claimed).await?;
-        manifest.prune(crate::manifest::store::KEPT).await?;
-        let orphans = retention::remove_orphans(&*objects, &claimed).await?;
-        if orphans > 0 {
-            tracing::info!(orphans, "removed files that no manifest names");
+    let ledger = Ledger::open(place)?;
+    let (version, behind) = runtime.block_on(async {
+        let version = claim(place, &*objects, &manifest).await?;
+        // A ledger that was lost is put together again from what the manifest still knows.
+        for user in erasure::users_of(&version) {
+            ledger.add(user)?;
         }
-        Ok::<_, Error>(claimed)
+        let behind = erasure::behind(&objects, &version, &ledger).await?;
+        Ok::<_, Error>((version, behind))
     })?;
     let names = Names::default();
     for file in &version.files {
@@ -103,31 +104,52 @@ pub(crate) fn recover(place: &Place, config: StorageConfig, observer: &mut Obser
         objects,
         manifest,
         names,
+        ledger,
         version: Arc::new(version),
         runtime,
     };
     let shared = Arc::new(Shared::new(parts));
     let version = Arc::clone(&shared.state().version);
-    replay_log(place, shared, &version, lock, observer)
+    replay_log(place, shared, &version, behind, lock, observer)
+}
+
+/// Takes the newest manifest over and removes what a crash left beside it.
+async fn claim(place: &Place, objects: &dyn ObjectStore, manifest: &ManifestStore) -> Result<Version> {
+    let old = manifest.latest().await?.unwrap_or_default();
+    let claimed = old.apply(&Edit { next_file_id: Some(old.next_file_id.max(1)), ..Edit::default() })?;
+    manifest.commit(&claimed).await?;
+    manifest.prune(store::KEPT).await?;
+    let mut leftovers = retention::remove_orphans(objects, &claimed, &BTreeSet::new()).await?;
+    if place.objects.is_none() {
+        for folder in [retention::POINTS, store::FOLDER] {
+            let swept = LocalStore::new(Arc::clone(&place.disk), folder).sweep();
+            leftovers += swept.map_err(|error| Error::io("remove", Path::new(folder), error))?;
+        }
+    }
+    if leftovers > 0 {
+        tracing::info!(leftovers, "removed files that no manifest names");
+    }
+    Ok(claimed)
 }
 
 fn replay_log(
     place: &Place,
     shared: Arc<Shared>,
     version: &Version,
+    behind: BTreeSet<UserId>,
     lock: Box<dyn Send + Sync>,
     observer: &mut Observer,
 ) -> Result<Recovered> {
     let log_dir = Path::new(LOG);
     place.disk.create_dir(log_dir).map_err(|error| Error::io("open", log_dir, error))?;
-    let erased = erased_users(version);
+    wal::verify::remove_leftover(&*place.disk, log_dir)?;
     let mut cuts: Vec<Seq> = version.tombstones.iter().map(|tombstone| tombstone.seq).collect();
     cuts.sort_unstable();
     let mut replayed = Replayed {
         shared: &shared,
         cuts,
         observer,
-        erased: &erased,
+        erased: behind,
         accepted_at_ms: version.accepted_max_ms,
         next_seal_id: 1,
         points: 0,
@@ -144,13 +166,24 @@ fn replay_log(
         },
     )?;
     replayed.end();
-    let Replayed { accepted_at_ms, next_seal_id, points, .. } = replayed;
+    let Replayed { accepted_at_ms, mut next_seal_id, points, erased, .. } = replayed;
     let spent = shared.clock.elapsed().saturating_sub(started);
     if points > 0 {
         tracing::info!(points, spent_ms = spent.as_millis(), "replayed the log");
     }
-    let log = Log::open(Arc::clone(&place.disk), log_dir, shared.config.log_file_bytes, tail)?;
-    Ok(Recovered { shared, log, lock, accepted_at_ms, next_seal_id, erased })
+    let last_seq = Seq(tail.next_seq.0 - 1);
+    let mut log = Log::open(Arc::clone(&place.disk), log_dir, shared.config.log_file_bytes, tail)?;
+    // A crash can come between a flush and its trim; without points to flush there would be no other.
+    log.trim(version.watermark)?;
+    if !shared.ledger.is_empty() {
+        if !erased.is_empty() {
+            // On its way to the files at once, so that the deletion can become physical there.
+            seal(&shared, &mut next_seal_id);
+        }
+        erasure::catch_up(&shared, &erased, last_seq)?;
+        shared.block_on(shared.manifest.forget(|user| shared.ledger.contains(user)))?;
+    }
+    Ok(Recovered { shared, log, lock, accepted_at_ms, next_seal_id })
 }
 
 /// Puts replayed points where they were before: sealed at every deletion's cut, so that it covers what it covered.
@@ -159,7 +192,8 @@ struct Replayed<'a> {
     /// Cuts that are still ahead, ascending.
     cuts: Vec<Seq>,
     observer: &'a mut Observer,
-    erased: &'a BTreeSet<UserId>,
+    /// People of the ledger who were seen.
+    erased: BTreeSet<UserId>,
     accepted_at_ms: i64,
     next_seal_id: u64,
     points: u64,
@@ -188,7 +222,9 @@ impl Replayed<'_> {
         state.active.push(accepted);
         state.active.publish(last);
         self.shared.memtable_bytes.fetch_add(state.active.bytes() - bytes_before, Ordering::AcqRel);
-        if !self.erased.contains(&accepted.batch.user()) {
+        if self.shared.ledger.contains(accepted.batch.user()) {
+            self.erased.insert(accepted.batch.user());
+        } else {
             (self.observer)(Event::Accepted(std::slice::from_ref(accepted)));
         }
     }

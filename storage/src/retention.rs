@@ -36,6 +36,11 @@ impl Retention {
         self.retired.push_back(Retired { version: Arc::downgrade(version), files, since });
     }
 
+    /// Paths of the files that are on their way out.
+    pub(crate) fn paths(&self) -> BTreeSet<String> {
+        self.retired.iter().flat_map(|retired| &retired.files).map(|file| file.path.clone()).collect()
+    }
+
     /// Takes the files that nobody can see any more. Versions go in order: an older one may see the files of a newer.
     pub(crate) fn take(&mut self, now: Duration, age_max: Duration) -> Vec<FileMeta> {
         let mut gone = Vec::new();
@@ -52,19 +57,24 @@ impl Retention {
     }
 }
 
-/// Removes files below [`POINTS`] that `version` does not name: leftovers of a crash. Only the owner of the lock, at
-/// start, before any thread runs.
+/// Removes files below [`POINTS`] that `version` does not name and that are not among `retired`: leftovers of a crash or
+/// a failure. Only the owner of the lock, and nothing may flush or compact meanwhile.
 ///
 /// # Errors
 /// I/O.
-pub(crate) async fn remove_orphans(objects: &dyn object_store::ObjectStore, version: &Version) -> Result<usize> {
+pub(crate) async fn remove_orphans(
+    objects: &dyn object_store::ObjectStore,
+    version: &Version,
+    retired: &BTreeSet<String>,
+) -> Result<usize> {
     let live: BTreeSet<&str> = version.files.iter().map(|file| file.path.as_str()).collect();
     let folder = Path::from(POINTS);
     let listed: Vec<_> =
         objects.list(Some(&folder)).try_collect().await.map_err(|error| Error::object("list", &folder, error))?;
     let mut orphans = 0;
     for object in listed {
-        if !live.contains(object.location.as_ref()) {
+        let path = object.location.as_ref();
+        if !live.contains(path) && !retired.contains(path) {
             objects.delete(&object.location).await.map_err(|error| Error::object("remove", &object.location, error))?;
             orphans += 1;
         }

@@ -31,15 +31,19 @@ pub struct Snapshot {
     view: MemtableView,
     /// When it was taken, by [`crate::Clock::elapsed`].
     taken: Duration,
+    /// The last erasure that it knows of.
+    erasures: u64,
 }
 
 impl Snapshot {
     /// The state of this moment.
     pub(crate) fn take(shared: &Arc<Shared>) -> Self {
+        // The erasures first: of one that comes in between, the reads end although they would show nothing.
+        let erasures = shared.endings.last();
         let state = shared.state();
         // The view after the state: a memtable that was sealed in between still shows everything up to its end.
         let view = state.active.view();
-        Self { shared: Arc::clone(shared), state, view, taken: shared.clock.elapsed() }
+        Self { shared: Arc::clone(shared), state, view, taken: shared.clock.elapsed(), erasures }
     }
 
     /// Reads a selection: merged, deduplicated, sorted.
@@ -96,7 +100,7 @@ impl Snapshot {
 
     /// Opens every place that the selection can touch, newest first, and merges them.
     fn open(&self, selection: &Selection, columns: Columns) -> Result<PointStream> {
-        self.check_age()?;
+        self.check(&selection.users)?;
         let key = self.shared.names.key(selection.metric).unwrap_or_default();
         let mut files = self.files(selection);
         let memory = self.memory(selection, &key, columns_needed(columns, MANY))?;
@@ -115,8 +119,8 @@ impl Snapshot {
             inputs.extend(files.into_iter().map(|file| Input::from(self.open_file(file, selection, needed))));
             merge(inputs, columns, BATCH_ROWS)
         };
-        let snapshot = self.clone();
-        Ok(merged.map(move |batch| snapshot.check_age().and(batch)).boxed())
+        let (snapshot, users) = (self.clone(), selection.users.clone());
+        Ok(merged.map(move |batch| snapshot.check(&users).and(batch)).boxed())
     }
 
     /// What is in memory, newest first, without what is deleted.
@@ -153,10 +157,11 @@ impl Snapshot {
         )
     }
 
-    /// A snapshot past its longest life no longer pins its files, so it must not read on.
-    fn check_age(&self) -> Result<()> {
+    /// A snapshot past its longest life no longer pins its files, so it must not read on; and nobody who was erased since
+    /// it was taken may be read from it.
+    fn check(&self, users: &Users) -> Result<()> {
         let age = self.shared.clock.elapsed().saturating_sub(self.taken);
-        if age >= self.shared.config.snapshot_age_max {
+        if age >= self.shared.config.snapshot_age_max || self.shared.endings.reach(self.erasures, users) {
             return Err(Error::SnapshotExpired { age_s: age.as_secs() });
         }
         Ok(())

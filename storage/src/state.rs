@@ -12,7 +12,9 @@ use object_store::ObjectStore;
 
 use crate::clock::Clock;
 use crate::config::StorageConfig;
+use crate::ending::Endings;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 use crate::manifest::index::Index;
 use crate::manifest::store::ManifestStore;
 use crate::manifest::{Edit, FileMeta, Version};
@@ -42,6 +44,7 @@ pub enum Health {
 pub(crate) struct Work {
     pub(crate) flush: Mutex<()>,
     pub(crate) compact: Mutex<()>,
+    pub(crate) erase: Mutex<()>,
 }
 
 /// A memtable that takes no more points, on its way to level 0.
@@ -87,6 +90,12 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     pub(crate) metrics: Metrics,
     pub(crate) retention: Mutex<Retention>,
+    /// Who was erased.
+    pub(crate) ledger: Ledger,
+    /// Which reads have ended because of it.
+    pub(crate) endings: Endings,
+    /// Whether a person's last tombstone went, and leftovers that name them are to be looked for.
+    pub(crate) sweep_due: AtomicBool,
     pub(crate) next_file_id: AtomicU64,
     /// Bytes of batches queued for the log.
     pub(crate) queue_bytes: AtomicUsize,
@@ -113,6 +122,7 @@ pub(crate) struct Parts {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) manifest: ManifestStore,
     pub(crate) names: Names,
+    pub(crate) ledger: Ledger,
     pub(crate) version: Arc<Version>,
     pub(crate) runtime: Arc<tokio::runtime::Runtime>,
 }
@@ -129,6 +139,9 @@ impl Shared {
             names: parts.names,
             metrics: Metrics::default(),
             retention: Mutex::new(Retention::default()),
+            ledger: parts.ledger,
+            endings: Endings::default(),
+            sweep_due: AtomicBool::new(false),
             next_file_id: AtomicU64::new(next_file_id),
             queue_bytes: AtomicUsize::new(0),
             memtable_bytes: AtomicUsize::new(0),

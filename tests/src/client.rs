@@ -76,6 +76,12 @@ impl Client {
         Self { header: Some(("authorization", format!("Bearer {token}"))), ..self.clone() }
     }
 
+    /// The same for the server at `base`.
+    #[must_use]
+    pub fn moved_to(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// A request to build on: path from the root, credential set.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("method");

@@ -44,7 +44,7 @@ fn config() -> EngineConfig {
 
 fn open(disk: &SimDisk, config: EngineConfig) -> Engine {
     let clock = Arc::new(ManualClock::at(NOW_US));
-    Engine::open(Place { disk: Arc::new(disk.clone()), objects: None, clock }, config).unwrap()
+    Engine::open(Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock }, config).unwrap()
 }
 
 impl Fixture {

@@ -41,6 +41,7 @@ pub use self::error::AuthError;
 pub use self::keys::NewKey;
 pub use self::password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, Passwords};
 pub use self::principal::{Means, Principal, Role, Scopes};
+pub(crate) use self::recovery::code_hashes;
 pub use self::refresh::Grant;
 pub use self::token::{Claims, SecretError, Tokens};
 use crate::config::{self, Config};

@@ -10,6 +10,11 @@ fn purpose(email: &str) -> String {
     format!("new password {email}")
 }
 
+/// The names under which codes of an address are stored, whatever they are good for.
+pub(crate) fn code_hashes(email: &str) -> Vec<Vec<u8>> {
+    vec![otp::email_hash(email), otp::email_hash(&purpose(email))]
+}
+
 impl Auth {
     /// Sends a code for a new password to an address that has an account; does the same work for one that has none.
     ///

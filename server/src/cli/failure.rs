@@ -68,6 +68,18 @@ pub enum Failure {
         /// Pieces of damage.
         pieces: usize,
     },
+    /// `verify --erased` found somebody.
+    #[error("still there, in {places} places; `avycenna compact` finishes what is open")]
+    StillThere {
+        /// Places that were found.
+        places: usize,
+    },
+    /// An erasure could not be finished.
+    #[error("an erasure is not finished")]
+    Erasure(#[from] crate::erasure::ErasureError),
+    /// The mail file cannot be used.
+    #[error("mail")]
+    Mail(#[from] crate::mail::MailError),
     /// No runtime.
     #[error("start the runtime")]
     Runtime(#[source] std::io::Error),
@@ -92,6 +104,7 @@ impl Failure {
             Self::Serve(error) if is_fenced(&**error) => 3,
             Self::Damaged { .. } | Self::Tampered { .. } | Self::StillDamaged { .. } => 4,
             Self::Unknown { .. } => 5,
+            Self::StillThere { .. } => 6,
             _ => 1,
         }
     }

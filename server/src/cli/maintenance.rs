@@ -4,14 +4,16 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use clap::Args;
-use storage::disk::real::RealDisk;
 use storage::verify::{self, Finding, Report};
 use storage::{Place, Storage, SystemClock};
 
+use super::erased::{self, Sought};
 use super::{ConfigOptions, Failure, Terminal, block_on};
 use crate::access::audit::{self, Checked};
 use crate::config::Config;
 use crate::control::Control;
+use crate::erasure::Eraser;
+use crate::mail::Mailer;
 
 /// Longest answer to a question, bytes.
 const ANSWER_BYTES_MAX: u64 = 64;
@@ -23,7 +25,8 @@ Examples:
   avycenna compact --data-dir /var/lib/avycenna
 
 The server must be stopped (exit code 3 if it is not). Afterwards the Parquet files hold every point once, sorted, and
-nothing that was deleted; other tools may read the folder as it is.")]
+nothing that was deleted; other tools may read the folder as it is. Every open erasure is finished: of an erased person
+nothing is left but the trails of who read what.")]
 pub(super) struct Compact {
     #[command(flatten)]
     options: ConfigOptions,
@@ -34,12 +37,24 @@ pub(super) struct Compact {
 #[command(after_help = "\
 Examples:
   avycenna verify --data-dir /var/lib/avycenna
+  avycenna verify --data-dir /var/lib/avycenna --erased usr_7jRtHvBk --email ada@example.org
 
 The server must be stopped (exit code 3 if it is not). Prints what was read, then one line for each damaged piece: file,
 byte offset, what is wrong. Then it follows the trail of who has read whose data, each patient's from its first record to
 its last, and prints one line for each trail that is not as it was written. Exit code 4 if anything is wrong. Changes
-nothing.")]
+nothing.
+
+With --erased or --email it looks for that person instead, in every byte that the server keeps: log, Parquet (decoded),
+manifests, control database with its free pages and write-ahead file, mail file. One line for each place; exit code 6 if
+there is any. What the trails of reads say of an id stays and does not count. An address that is the end of another's is
+found in that, too.")]
 pub(super) struct Verify {
+    /// Looks for this person, whose account was erased, instead of damage.
+    #[arg(long, value_name = "ID")]
+    erased: Option<String>,
+    /// Looks for this address instead of damage.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
     #[command(flatten)]
     options: ConfigOptions,
 }
@@ -66,17 +81,45 @@ impl Compact {
     pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let config = self.options.load(&[])?;
         let budgets = storage::StorageConfig { background: false, ..config.storage.budgets() };
-        let storage = Storage::open(place(&config)?, budgets, Box::new(|_| {}))?;
-        let compacted = storage.compact();
+        let storage = Arc::new(Storage::open(place(&config)?, budgets, Box::new(|_| {}))?);
+        let compacted = finish_erasures(&config, &storage).and_then(|finished| {
+            storage.compact()?;
+            Ok(finished)
+        });
         storage.close();
-        compacted?;
+        let finished = compacted?;
+        if finished > 0 {
+            terminal.say(&format!("finished {finished} erasures"))?;
+        }
         terminal.say("compacted: level 0 is empty, deletions are applied")
     }
+}
+
+/// Finishes what the control database notes, and writes that anew where it is a file; how many erasures that were.
+fn finish_erasures(config: &Config, storage: &Arc<Storage>) -> Result<usize, Failure> {
+    block_on(async {
+        let Some(control) = Control::open_existing(config, Arc::new(SystemClock::default())).await? else {
+            return Ok(0);
+        };
+        let mail = Mailer::open(config)?;
+        let eraser = Eraser::new(control.clone(), Arc::clone(storage), mail.clone());
+        let finished = eraser.catch_up().await?;
+        mail.close().await;
+        if storage.has_erased() && !control.vacuum().await? {
+            return Err(Failure::Argument("the control database is in use by another process; stop it first"));
+        }
+        control.close().await?;
+        Ok(finished)
+    })
 }
 
 impl Verify {
     pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let config = self.options.load(&[])?;
+        if self.erased.is_some() || self.email.is_some() {
+            let sought = Sought::new(self.erased.as_deref(), self.email.as_deref())?;
+            return erased::run(&config, &place(&config)?, &sought, terminal);
+        }
         let report = verify::verify(&place(&config)?)?;
         terminal.say(&summary(&report))?;
         for finding in &report.findings {
@@ -149,8 +192,7 @@ fn place(config: &Config) -> Result<Place, Failure> {
     let at = |source| Failure::DataDir { path: path.clone(), source };
     // Opening would make it; a mistyped name must not look like an empty, sound directory.
     std::fs::read_dir(path).map_err(at)?;
-    let disk = RealDisk::open(path).map_err(at)?;
-    Ok(Place { disk: Arc::new(disk), objects: None, clock: Arc::new(SystemClock::default()) })
+    config.storage.place(Arc::new(SystemClock::default())).map_err(at)
 }
 
 fn summary(report: &Report) -> String {

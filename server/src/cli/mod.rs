@@ -11,8 +11,10 @@
 //! | 3         | another process has the data directory                               |
 //! | 4         | damage was found (`verify`), or is still there (`repair`)            |
 //! | 5         | no such user or key                                                  |
+//! | 6         | something of an erased person is still there (`verify --erased`)     |
 
 mod demo;
+mod erased;
 mod failure;
 mod key;
 mod maintenance;
@@ -40,6 +42,7 @@ Exit codes:
   3  another process has the data directory
   4  damage was found (verify), or is still there (repair)
   5  no such user or key
+  6  something of an erased person is still there (verify --erased)
 
 Configuration: flags over environment (AVYCENNA_<SECTION>_<KEY>) over avycenna.toml over defaults.
 `avycenna serve --print-config` shows every key, its value and where it came from.";

@@ -1,10 +1,13 @@
 //! `[storage]`: where the points are, and the memory they may take.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use storage::StorageConfig;
+use storage::disk::Disk;
+use storage::disk::real::RealDisk;
+use storage::{Clock, Place, StorageConfig};
 
 use super::Flaw;
 
@@ -14,6 +17,8 @@ use super::Flaw;
 pub struct Storage {
     /// Everything of this server lives here. Made at the first start.
     pub data_dir: PathBuf,
+    /// Folder of the ledger of erased people; `erased` in the data directory if not set. It must outlive backups.
+    pub erasure_ledger: Option<PathBuf>,
     /// Size of one log file, bytes, preallocated.
     pub log_file_bytes: u64,
     /// Bytes of points that may wait for the log; beyond it the answer is 503.
@@ -32,7 +37,7 @@ pub struct Storage {
     pub level1_runs: usize,
     /// Longest life of a reader's snapshot, seconds.
     pub snapshot_age_max_s: u64,
-    /// Latest physical removal of deleted points, seconds after the deletion; at most a day.
+    /// Latest physical removal of deleted points, seconds after the deletion; at most 82,800 (23 hours).
     pub tombstone_age_max_s: u64,
     /// Cached Parquet footers and page indexes, bytes.
     pub footer_cache_bytes: usize,
@@ -51,6 +56,7 @@ impl Default for Storage {
         let budgets = StorageConfig::default();
         Self {
             data_dir: PathBuf::from("data"),
+            erasure_ledger: None,
             log_file_bytes: budgets.log_file_bytes,
             queue_bytes_max: budgets.queue_bytes_max,
             memtable_bytes_max: budgets.memtable_bytes_max,
@@ -89,10 +95,26 @@ impl Storage {
         }
     }
 
+    /// Where the points are, on the local disk; makes the folders.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn place(&self, clock: Arc<dyn Clock>) -> std::io::Result<Place> {
+        let disk = Arc::new(RealDisk::open(&self.data_dir)?);
+        let ledger = match &self.erasure_ledger {
+            Some(folder) => Some(Arc::new(RealDisk::open(folder)?) as Arc<dyn Disk>),
+            None => None,
+        };
+        Ok(Place { disk, objects: None, ledger, clock })
+    }
+
     /// Checks what the types alone cannot.
     pub(super) fn check(&self) -> Result<(), Flaw> {
         if self.data_dir.as_os_str().is_empty() {
             return Err(Flaw::new("data_dir", "must not be empty"));
+        }
+        if self.erasure_ledger.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
+            return Err(Flaw::new("erasure_ledger", "must not be empty"));
         }
         match self.budgets().checked() {
             Ok(_) => {}

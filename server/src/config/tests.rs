@@ -72,6 +72,7 @@ fn every_source_is_read_and_understood() {
         ),
         ("storage.data_dir", Environment("AVYCENNA_STORAGE_DATA_DIR", "/var/lib/avycenna"), "\"/var/lib/avycenna\""),
         ("storage.data_dir", Environment("AVYCENNA_STORAGE_DATA_DIR", "007"), "\"007\""),
+        ("storage.erasure_ledger", Environment("AVYCENNA_STORAGE_ERASURE_LEDGER", "/srv/erased"), "\"/srv/erased\""),
         ("storage.seal_bytes", File("[storage]\nseal_bytes = 1048576"), "1048576"),
         ("storage.seal_bytes", Flag("1048576"), "1048576"),
         ("auth.issuer", Environment("AVYCENNA_AUTH_ISSUER", "true"), "\"true\""),

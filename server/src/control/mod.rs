@@ -16,9 +16,11 @@ pub mod entities;
 mod error;
 mod migrations;
 mod open;
+pub mod pages;
 #[cfg(test)]
 mod plans;
 pub mod repository;
+mod scrub;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -70,6 +72,17 @@ impl Control {
         Ok(Self { inner: Arc::new(Inner { pool, watch, turn, wait_max, clock }) })
     }
 
+    /// As [`Self::open`], but makes no file: `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_existing(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
+        if open::is_absent(config) {
+            return Ok(None);
+        }
+        Self::open(config, clock).await.map(Some)
+    }
+
     /// A database that is there and has a trail of reads, for looking at it alone: nothing is made, nothing brought up to
     /// date. `None` where there is none.
     ///
@@ -92,14 +105,7 @@ impl Control {
     /// # Errors
     /// [`Error::Busy`] if another writer takes too long, [`Error::Database`].
     pub async fn write(&self) -> Result<Write> {
-        let turn = match &self.inner.turn {
-            None => None,
-            Some(turn) => {
-                let waited_ms = u64::try_from(self.inner.wait_max.as_millis()).unwrap_or(u64::MAX);
-                let turn = tokio::time::timeout(self.inner.wait_max, Arc::clone(turn).lock_owned()).await;
-                Some(turn.map_err(|_| Error::Busy { waited_ms })?)
-            }
-        };
+        let turn = self.turn().await?;
         // A deferred transaction that reads before it writes would fail when another process wrote in between.
         let options = TransactionOptions {
             sqlite_transaction_mode: turn.as_ref().map(|_| SqliteTransactionMode::Immediate),
@@ -107,6 +113,14 @@ impl Control {
         };
         let transaction = self.inner.pool.begin_with_options(options).await.map_err(error::at("begin"))?;
         Ok(Write { transaction, _turn: turn })
+    }
+
+    /// Waits for this process's turn to write, where the database has one writer.
+    async fn turn(&self) -> Result<Option<OwnedMutexGuard<()>>> {
+        let Some(turn) = &self.inner.turn else { return Ok(None) };
+        let waited_ms = u64::try_from(self.inner.wait_max.as_millis()).unwrap_or(u64::MAX);
+        let turn = tokio::time::timeout(self.inner.wait_max, Arc::clone(turn).lock_owned()).await;
+        turn.map(Some).map_err(|_| Error::Busy { waited_ms })
     }
 
     /// The counter of changes that can end a credential, by any process.

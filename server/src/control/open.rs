@@ -70,6 +70,14 @@ fn is_locked(error: &DbErr) -> bool {
     error.to_string().contains("database is locked")
 }
 
+/// Whether the database is a file that is not there.
+pub(super) fn is_absent(config: &Config) -> bool {
+    match config.control.database(&config.storage.data_dir) {
+        Database::Sqlite(path) => matches!(path.try_exists(), Ok(false)),
+        Database::Postgres(_) => false,
+    }
+}
+
 /// Connects to a database that is there, and changes nothing; `None` where there is none yet.
 pub(super) async fn look(config: &Config) -> Result<Option<DatabaseConnection>> {
     let database = config.control.database(&config.storage.data_dir);

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use arrow::array::timezone::Tz;
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,16 +13,19 @@ use utoipa_axum::routes;
 
 use super::fields::Fields;
 use super::time::rfc3339;
-use crate::auth::{AuthError, Principal};
+use crate::auth::{AuthError, Principal, normal_email};
 use crate::control::entities::user;
 use crate::control::repository::users;
 use crate::error::ApiError;
 use crate::extract::Payload;
 use crate::state::AppState;
 
+/// A day: no configuration lets a deletion wait longer before it is physical.
+const GONE_AFTER_US: i64 = 24 * 3600 * 1_000_000;
+
 /// The operations, below `/api/v1`.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(me, change_me))
+    OpenApiRouter::new().routes(routes!(me, change_me, erase_me))
 }
 
 /// An account, as its owner sees it.
@@ -54,6 +58,25 @@ pub struct ChangeUser {
     /// IANA name.
     #[schema(example = "Europe/Berlin")]
     pub timezone: Option<String>,
+}
+
+/// Says once more whose account is meant.
+#[derive(Debug, ToSchema)]
+pub struct ConfirmErasure {
+    /// The address of the account.
+    #[schema(example = "ada@example.org")]
+    pub confirm: String,
+}
+
+/// What is gone, and when the rest is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Erased {
+    /// Whose data it was; `avycenna verify --erased` takes it.
+    #[schema(example = "usr_7jRtHvBk")]
+    pub user_id: String,
+    /// Points are invisible at once and gone from every file by then.
+    #[schema(example = "2026-06-02T08:00:00Z", format = DateTime)]
+    pub gone_by: String,
 }
 
 impl From<user::Model> for User {
@@ -95,6 +118,36 @@ async fn change_me(principal: Principal, State(state): State<AppState>, body: Pa
     users::set_profile(write.on(), principal.user.as_str(), name, timezone, state.control.now_us()).await?;
     write.commit().await?;
     Ok(Json(find(&state, &principal).await?.into()))
+}
+
+/// Erases oneself: account, check-ins, symptoms, grants, keys and sessions at once, points from every read at once and
+/// from every file within a day. It cannot be undone.
+#[utoipa::path(
+    delete, path = "/users/me", tag = "accounts", request_body = ConfirmErasure, security(("bearer" = [])),
+    responses(
+        (status = 202, description = "erased; no credential of this account holds any more", body = Erased),
+        (status = 401, description = "not logged in"),
+        (status = 403, description = "came with a key"),
+        (status = 422, description = "faults, located; another address than the account's is one"),
+    )
+)]
+async fn erase_me(
+    principal: Principal,
+    State(state): State<AppState>,
+    body: Payload,
+) -> Result<(StatusCode, Json<Erased>), ApiError> {
+    principal.require_token()?;
+    let mut fields = Fields::parse(&body)?;
+    let confirm = fields.text("confirm");
+    let person = find(&state, &principal).await?;
+    if normal_email(&confirm).as_ref() != Some(&person.email) && !fields.has_fault("confirm") {
+        fields.refuse("confirm", "must be the e-mail address of this account");
+    }
+    fields.finish()?;
+    let asked_us = state.clock.now_us();
+    state.eraser.erase(&state.auth, principal.user).await?;
+    let gone_by = rfc3339(asked_us.saturating_add(GONE_AFTER_US));
+    Ok((StatusCode::ACCEPTED, Json(Erased { user_id: person.id, gone_by })))
 }
 
 async fn find(state: &AppState, principal: &Principal) -> Result<user::Model, ApiError> {

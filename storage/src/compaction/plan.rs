@@ -1,9 +1,10 @@
 //! What to compact next: a pure function from a manifest version to a [`Task`].
 //!
 //! Three rules, in this order:
-//! 1. Level 0: when a metric has [`StorageConfig::level0_files`] files there, all of them become one level-1 run a
+//! 1. Deletions that are due: a file that a tombstone still covers is rewritten without what it covers. First, because
+//!    they have a deadline, and however much comes in at level 0 must not put them off.
+//! 2. Level 0: when a metric has [`StorageConfig::level0_files`] files there, all of them become one level-1 run a
 //!    month. Always the oldest, all together, so that newer over older stays true by seq alone.
-//! 2. Deletions that are due: a file that a tombstone still covers is rewritten without what it covers.
 //! 3. Level 1: when a month of a metric has more than [`StorageConfig::level1_runs`] runs, the newest are merged, as
 //!    many as are at most twice as large as those after them together. A point is so rewritten when its run meets
 //!    others of its size, not each time something small arrives.
@@ -47,7 +48,9 @@ pub(crate) enum Goal {
 
 /// The next task, if any is due at `now_ms`.
 pub(crate) fn next(version: &Version, config: &StorageConfig, goal: Goal, now_ms: i64) -> Option<Task> {
-    level0(version, config, goal)
+    // On the way to rest nothing is late, and level 0 first spares a file from being written twice.
+    let due = (goal == Goal::Budget).then(|| tombstone(version, config, goal, now_ms)).flatten();
+    due.or_else(|| level0(version, config, goal))
         .or_else(|| tombstone(version, config, goal, now_ms))
         .or_else(|| level1(version, config, goal))
 }
@@ -195,6 +198,10 @@ mod tests {
         let due_ms = i64::try_from(config.tombstone_age_max.as_millis()).unwrap();
         let task = next(&before, &config, Goal::Budget, due_ms).unwrap();
         assert_eq!((task.inputs, task.reason), (vec![1], Reason::Tombstone));
+        let mut busy = before.clone();
+        busy.files.extend((11..=18).map(level0));
+        let task = next(&busy, &config, Goal::Budget, due_ms).unwrap();
+        assert_eq!(task.reason, Reason::Tombstone, "however much waits at level 0");
         assert!(droppable(&before).is_empty());
         before.files[0].clean_through = 5;
         assert_eq!(droppable(&before).len(), 1);

@@ -87,6 +87,9 @@ fn drop_tombstones(shared: &Shared) -> Result<bool> {
     let dropped = shared.commit(
         |version| {
             let drop_tombstones = plan::droppable(version);
+            if drop_tombstones.iter().any(|tombstone| shared.ledger.contains(tombstone.scope.user())) {
+                shared.sweep_due.store(true, Ordering::Release);
+            }
             (!drop_tombstones.is_empty()).then(|| Edit { drop_tombstones, ..Edit::default() })
         },
         |_| (),

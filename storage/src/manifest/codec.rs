@@ -5,7 +5,7 @@
 //! | offset | bytes | manifest header |
 //! | --- | --- | --- |
 //! | 0 | 4 | magic: `AVMF` |
-//! | 4 | 4 | version of the format: 1 |
+//! | 4 | 4 | version of the format: 2 |
 //! | 8 | 8 | `writer`: random number of the process that wrote it |
 //! | 16 | 8 | `body_bytes`: length of the body, which is the rest of the object |
 //! | 24 | 4 | CRC-32C of the header's first 24 bytes and the body |
@@ -19,6 +19,7 @@
 //! | next_file_id | 8 | number of the next file to be made |
 //! | watermark | 8 | every seq up to it is in the files |
 //! | accepted_max_ms | 8 | latest time of acceptance up to the watermark, milliseconds UTC, signed |
+//! | erased | 32 | digest of the erasure ledger's entries that were applied; not in version 1 |
 //! | files | 4 | number of files |
 //! | each file | | the fields below, oldest file first |
 //! | tombstones | 4 | number of tombstones |
@@ -55,7 +56,7 @@
 
 use std::path::Path;
 
-use super::{FileMeta, Level, Scope, Tombstone, Version, invariants};
+use super::{DIGEST_BYTES, FileMeta, Level, Scope, Tombstone, Version, invariants};
 use crate::cursor::Cursor;
 use crate::error::{Error, Result};
 use crate::point::{Seq, TimeRange, USER_ID_BYTES, UserId};
@@ -63,7 +64,9 @@ use crate::point::{Seq, TimeRange, USER_ID_BYTES, UserId};
 /// First bytes of a manifest.
 pub(crate) const MAGIC: [u8; 4] = *b"AVMF";
 /// Version of the format.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// Before there was a ledger of erased people.
+const VERSION_WITHOUT_LEDGER: u32 = 1;
 /// Length of the header.
 pub(crate) const HEADER_BYTES: usize = 32;
 
@@ -97,6 +100,7 @@ fn encode_body(version: &Version) -> Option<Vec<u8>> {
         out.extend_from_slice(&field.to_le_bytes());
     }
     out.extend_from_slice(&version.accepted_max_ms.to_le_bytes());
+    out.extend_from_slice(&version.erased);
     out.extend_from_slice(&u32::try_from(version.files.len()).ok()?.to_le_bytes());
     for file in &version.files {
         encode_file(&mut out, file)?;
@@ -180,27 +184,29 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Version> {
     if crc != Some(found) {
         return Err(corrupt(CRC_AT, "its checksum is wrong".to_owned()));
     }
-    match version {
-        Some(VERSION) => {}
+    let has_ledger = match version {
+        Some(VERSION) => true,
+        Some(VERSION_WITHOUT_LEDGER) => false,
         found => {
             let (path, found) = (path.to_path_buf(), found.unwrap_or_default());
             return Err(Error::Version { path, found, known: VERSION });
         }
-    }
+    };
     let mut cursor = Cursor::new(body);
-    let decoded = decode_body(&mut cursor).filter(|_| cursor.rest().is_empty());
+    let decoded = decode_body(&mut cursor, has_ledger).filter(|_| cursor.rest().is_empty());
     let version =
         decoded.ok_or_else(|| corrupt(HEADER_BYTES + cursor.at(), "its body is not of its format".to_owned()))?;
     invariants::check(&version).map_err(|error| corrupt(HEADER_BYTES, error.to_string()))?;
     Ok(version)
 }
 
-fn decode_body(cursor: &mut Cursor<'_>) -> Option<Version> {
+fn decode_body(cursor: &mut Cursor<'_>, has_ledger: bool) -> Option<Version> {
     let (number, next_file_id, watermark) = (cursor.u64()?, cursor.u64()?, Seq(cursor.u64()?));
     let accepted_max_ms = cursor.i64()?;
+    let erased = if has_ledger { cursor.array()? } else { [0; DIGEST_BYTES] };
     let files = decode_list(cursor, FILE_BYTES_MIN, decode_file)?;
     let tombstones = decode_list(cursor, TOMBSTONE_BYTES_MIN, decode_tombstone)?;
-    Some(Version { number, next_file_id, watermark, accepted_max_ms, files, tombstones })
+    Some(Version { number, next_file_id, watermark, accepted_max_ms, erased, files, tombstones })
 }
 
 fn decode_list<T>(

@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::point::{Seq, TimeRange, UserId};
 
+/// Length of a digest of the erasure ledger: SHA-256.
+pub const DIGEST_BYTES: usize = 32;
+
 /// Where a file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -74,6 +77,15 @@ pub enum Scope {
     User(UserId),
 }
 
+impl Scope {
+    /// Whose points it covers.
+    pub fn user(&self) -> UserId {
+        match self {
+            Self::Range { user, .. } | Self::User(user) => *user,
+        }
+    }
+}
+
 /// A deletion that may not be physical everywhere yet: covers all points with a seq of at most `seq` (a user's: all).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
@@ -115,6 +127,9 @@ pub struct Version {
     pub watermark: Seq,
     /// Latest `accepted_at` of anything up to the watermark, milliseconds UTC.
     pub accepted_max_ms: i64,
+    /// Digest of the erasure ledger's entries that were applied to these files; zeros if there were none. Another
+    /// digest than the ledger's says that people in it may stand in the files: after a restore, or a crash.
+    pub erased: [u8; DIGEST_BYTES],
     /// The live files, oldest first (by `last_seq`, then id).
     pub files: Vec<FileMeta>,
     /// The deletions that are not physical everywhere, oldest first.
@@ -136,6 +151,8 @@ pub struct Edit {
     pub drop_tombstones: Vec<Tombstone>,
     /// The new `next_file_id`, where files were numbered.
     pub next_file_id: Option<u64>,
+    /// The new digest of the ledger, where people were erased.
+    pub erased: Option<[u8; DIGEST_BYTES]>,
 }
 
 impl Version {
@@ -170,8 +187,17 @@ impl Version {
         if let Some(next_file_id) = edit.next_file_id {
             next.next_file_id = next_file_id;
         }
+        if let Some(erased) = edit.erased {
+            next.erased = erased;
+        }
         invariants::check_step(self, &next)?;
         Ok(next)
+    }
+
+    /// Whether any file or deletion names a user of whom `is_meant` is true.
+    pub(crate) fn names(&self, is_meant: impl Fn(UserId) -> bool) -> bool {
+        self.files.iter().any(|file| is_meant(file.user_min) || is_meant(file.user_max))
+            || self.tombstones.iter().any(|tombstone| is_meant(tombstone.scope.user()))
     }
 }
 

@@ -13,11 +13,13 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 
 use super::{Version, codec, invariants};
 use crate::error::{Error, Result};
+use crate::point::UserId;
 
 /// Versions that are kept beside the newest, for people who have to look back.
 pub(crate) const KEPT: usize = 8;
 
-const FOLDER: &str = "manifest";
+/// Folder of all versions.
+pub(crate) const FOLDER: &str = "manifest";
 const SUFFIX: &str = ".avm";
 const NUMBER_DIGITS: usize = 20;
 
@@ -81,13 +83,38 @@ impl ManifestStore {
     pub(crate) async fn prune(&self, keep: usize) -> Result<()> {
         let numbers = self.numbers().await?;
         for number in numbers.iter().rev().skip(keep.max(1)) {
-            let location = location(*number);
-            match self.store.delete(&location).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(Error::object("remove", &location, error)),
+            self.remove(*number).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the versions before the newest that name a user of whom `is_erased` is true, or that cannot be read.
+    /// Cost: reads each of the few that are kept.
+    ///
+    /// # Errors
+    /// [`Error::Object`].
+    pub(crate) async fn forget(&self, is_erased: impl Fn(UserId) -> bool) -> Result<()> {
+        let numbers = self.numbers().await?;
+        for number in numbers.iter().rev().skip(1) {
+            let names = match self.read(*number).await {
+                Ok(version) => version.names(&is_erased),
+                // Who it names cannot be told, and nobody needs it.
+                Err(Error::Corrupt { .. } | Error::Version { .. }) => true,
+                Err(error) => return Err(error),
+            };
+            if names {
+                self.remove(*number).await?;
             }
         }
         Ok(())
+    }
+
+    async fn remove(&self, number: u64) -> Result<()> {
+        let location = location(number);
+        match self.store.delete(&location).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::object("remove", &location, error)),
+        }
     }
 
     /// The numbers of all versions, ascending.

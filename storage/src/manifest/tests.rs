@@ -144,7 +144,8 @@ fn versions() -> impl Strategy<Value = Version> {
                 seq += len;
             }
             let next_file_id = files.len() as u64;
-            Version { number, next_file_id, watermark: Seq(seq), accepted_max_ms, files, tombstones }
+            let erased = std::array::from_fn(|nth| number.to_le_bytes()[nth % 8]);
+            Version { number, next_file_id, watermark: Seq(seq), accepted_max_ms, erased, files, tombstones }
         },
     )
 }
@@ -259,10 +260,45 @@ fn a_damaged_newest_version_is_never_replaced_by_the_one_before() {
 #[test]
 fn a_newer_format_is_named_as_such() {
     let mut bytes = codec::encode(&flush(&Version::default(), 1, 10), 1).unwrap();
-    bytes[4] = 2;
+    bytes[4] = 3;
     let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..24]), &bytes[codec::HEADER_BYTES..]);
     bytes[24..28].copy_from_slice(&crc.to_le_bytes());
-    assert!(matches!(codec::decode(Path::new("m"), &bytes), Err(Error::Version { found: 2, known: 1, .. })));
+    assert!(matches!(codec::decode(Path::new("m"), &bytes), Err(Error::Version { found: 3, known: 2, .. })));
+}
+
+/// What the first version of the format wrote: it has no ledger.
+#[test]
+fn a_manifest_of_the_first_version_is_read() {
+    let bytes = include_bytes!("../../fixtures/manifest-v1.avm");
+    let mut expected = flush(&flush(&Version::default(), 1, 10), 11, 20);
+    let range = Scope::Range { user: user(2), metric: "steps".to_owned(), times: TimeRange { start: -5, end: 7_000 } };
+    let add_tombstones = vec![tombstone(20), Tombstone { scope: range, ..tombstone(20) }];
+    expected = expected.apply(&Edit { add_tombstones, ..Edit::default() }).unwrap();
+    expected.files[0].level = Level::One { month: 0 };
+    assert_eq!(codec::decode(Path::new("m"), bytes).unwrap(), expected);
+    let erased = Edit { erased: Some([7; DIGEST_BYTES]), ..Edit::default() };
+    let next = expected.apply(&erased).unwrap();
+    assert_eq!(codec::decode(Path::new("m"), &codec::encode(&next, 1).unwrap()).unwrap().erased, [7; DIGEST_BYTES]);
+}
+
+#[test]
+fn versions_that_name_an_erased_user_are_forgotten_but_for_the_newest() {
+    let disk = SimDisk::new(1);
+    let manifests = ManifestStore::new(Arc::new(LocalStore::new(Arc::new(disk.clone()), "")));
+    let one = flush(&Version::default(), 1, 10);
+    let two = one.apply(&Edit { remove: vec![0], ..Edit::default() }).unwrap();
+    let three = two.apply(&Edit { add_tombstones: vec![tombstone(10)], ..Edit::default() }).unwrap();
+    let four = three.apply(&Edit { drop_tombstones: three.tombstones.clone(), ..Edit::default() }).unwrap();
+    for version in [&one, &two, &three] {
+        now(manifests.commit(version)).unwrap();
+    }
+    now(manifests.forget(|who| who == user(1))).unwrap();
+    assert_eq!(now(manifests.latest()).unwrap().unwrap(), three, "the newest stays, whoever it names");
+    now(manifests.commit(&four)).unwrap();
+    now(manifests.forget(|who| who == user(1))).unwrap();
+    let left: Vec<_> =
+        [1, 2, 3, 4].into_iter().filter(|n| disk.bytes(Path::new(location(*n).as_ref())).is_some()).collect();
+    assert_eq!(left, [2, 4]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::config::StorageConfig;
 use crate::disk::sim::SimDisk;
 use crate::place::Place;
 use crate::point::TimeRange;
+use crate::search::{Needle, search_unlocked};
 use crate::selection::{Columns, Selection, Users};
 use crate::store::Storage;
 use crate::{Snapshot, schema, verify};
@@ -53,7 +54,12 @@ fn config() -> StorageConfig {
 }
 
 fn place(disk: &SimDisk) -> Place {
-    Place { disk: Arc::new(disk.clone()), objects: None, clock: Arc::new(ManualClock::at(1_780_000_000_000_000)) }
+    Place {
+        disk: Arc::new(disk.clone()),
+        objects: None,
+        ledger: None,
+        clock: Arc::new(ManualClock::at(1_780_000_000_000_000)),
+    }
 }
 
 fn open(disk: &SimDisk) -> crate::Result<Storage> {
@@ -134,13 +140,20 @@ fn play(disk: &SimDisk, operations: &[Operation], check: Check) -> Result<Told, 
             }
         };
         match outcome {
+            Ok(()) if model.refuses(operation) => {
+                return Err(format!("operation {done}: points of an erased user were taken: {operation:?}"));
+            }
             Ok(()) => model.apply(operation),
+            Err(crate::Error::Erased { .. }) if model.refuses(operation) => {}
             Err(error) => return Ok(Told { done, error: Some(error) }),
         }
         if check == Check::EachOperation
             && let Some(found) = found(&storage.snapshot(), &storage, disk)?
         {
             model.compare(&found).map_err(|error| format!("after operation {done} ({operation:?}): {error}"))?;
+        }
+        if check == Check::EachOperation && *operation == Operation::Compact {
+            traces(disk, &model).map_err(|error| format!("after operation {done}: {error}"))?;
         }
     }
     storage.close();
@@ -160,7 +173,11 @@ fn crash_at(seed: u64, call: u64, operations: &[Operation]) -> Result<(), String
         model.apply(operation);
     }
     // The operation under way may have happened or not, but never in part.
-    let without = model.compare(&found);
+    let without = match operations.get(told.done) {
+        // Once the ledger names somebody, they are gone.
+        Some(Operation::Erase(user)) if storage.is_erased(*user) => Err("the ledger names the user".to_owned()),
+        _ => model.compare(&found),
+    };
     if let Err(without) = without {
         let Some(under_way) = operations.get(told.done) else {
             return Err(format!("after all {} operations: {without}", told.done));
@@ -190,11 +207,26 @@ fn go_on(storage: &Storage, disk: &SimDisk, mut model: Model) -> Result<(), Stri
     let after = found(&storage.snapshot(), storage, disk)?.ok_or("the disk failed")?;
     model.compare(&after).map_err(|error| format!("after recovery and compaction: {error}"))?;
     storage.close();
+    traces(disk, &model).map_err(|error| format!("after recovery and compaction: {error}"))?;
     let report = verify::verify(&place(disk)).map_err(|error| format!("verify after recovery: {error}"))?;
     if !report.findings.is_empty() {
         return Err(format!("verify after recovery found {:?}", report.findings));
     }
     Ok(())
+}
+
+/// After a compaction nothing on the disk names an erased user: no log, no Parquet, no manifest, no leftover.
+fn traces(disk: &SimDisk, model: &Model) -> Result<(), String> {
+    let users: Vec<_> = model.erased().iter().map(ToString::to_string).collect();
+    let needles: Vec<_> = users.iter().map(|user| Needle::exact(user)).collect();
+    let searched = search_unlocked(&place(disk), &needles).map_err(|error| format!("search: {error}"))?;
+    match (searched.hits.first(), searched.unreadable.first()) {
+        (None, None) => Ok(()),
+        (Some(hit), _) => {
+            Err(format!("{} is still there: {hit:?}", users.get(hit.needle).cloned().unwrap_or_default()))
+        }
+        (None, Some(unreadable)) => Err(format!("cannot be decoded: {unreadable:?}")),
+    }
 }
 
 /// Everything that a snapshot shows; `None` if the power is off.

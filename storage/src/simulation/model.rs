@@ -65,19 +65,7 @@ impl Operation {
     pub fn sequence(seed: u64) -> Vec<Self> {
         let mut random = Random::new(seed ^ 0x5EED);
         let length = 4 + random.below(5);
-        let mut erased = BTreeSet::new();
-        (0..length)
-            .map(|_| Self::any(&mut random))
-            .filter(|operation| match operation {
-                // A person who was erased sends nothing more: the account is gone.
-                Self::Append(batch) => !erased.contains(&batch.user),
-                Self::Erase(user) => {
-                    erased.insert(*user);
-                    true
-                }
-                _ => true,
-            })
-            .collect()
+        (0..length).map(|_| Self::any(&mut random)).collect()
     }
 
     fn any(random: &mut Random) -> Self {
@@ -91,8 +79,8 @@ impl Operation {
                     TimeRange { start, end: start + DAY_US * random.small(3) + 1 }
                 },
             },
-            13 => Self::Erase(user(random.below(3))),
-            14..=16 => Self::Flush,
+            13 | 14 => Self::Erase(user(random.below(3))),
+            15 | 16 => Self::Flush,
             17 => Self::Compact,
             _ => Self::Reopen,
         }
@@ -162,12 +150,14 @@ type Key = (&'static str, UserId, i64, &'static str, Option<&'static str>);
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     points: BTreeMap<Key, (f64, bool)>,
+    erased: BTreeSet<UserId>,
 }
 
 impl Model {
     /// Does to the map what the operation does to the storage.
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
+            Operation::Append(batch) if self.erased.contains(&batch.user) => {}
             Operation::Append(batch) => {
                 for point in &batch.points {
                     let key = (point.metric, batch.user, point.recorded_at, point.source, point.device);
@@ -179,9 +169,22 @@ impl Model {
             Operation::Delete { user, metric, times } => {
                 self.points.retain(|key, _| !(key.1 == *user && key.0 == *metric && times.contains(key.2)));
             }
-            Operation::Erase(user) => self.points.retain(|key, _| key.1 != *user),
+            Operation::Erase(user) => {
+                self.erased.insert(*user);
+                self.points.retain(|key, _| key.1 != *user);
+            }
             Operation::Flush | Operation::Compact | Operation::Reopen => {}
         }
+    }
+
+    /// Who was erased: nothing of theirs is taken, and nothing of theirs is left after a compaction.
+    pub fn erased(&self) -> &BTreeSet<UserId> {
+        &self.erased
+    }
+
+    /// Whether an operation must be refused because its user was erased.
+    pub fn refuses(&self, operation: &Operation) -> bool {
+        matches!(operation, Operation::Append(batch) if self.erased.contains(&batch.user))
     }
 
     /// Compares with what was found, in order.

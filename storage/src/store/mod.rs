@@ -13,13 +13,14 @@ use crate::background;
 use crate::compaction::plan::Goal;
 use crate::compaction::run;
 use crate::config::StorageConfig;
+use crate::erasure;
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::flush;
 use crate::manifest::{Edit, Scope, Tombstone};
 use crate::metrics::Metrics;
 use crate::place::Place;
-use crate::point::{Deletion, MetricId, PointBatch, Seq};
+use crate::point::{Deletion, MetricId, PointBatch, Seq, UserId};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Shared, Work};
@@ -78,8 +79,7 @@ impl Storage {
     /// [`Error::Locked`] if another process has it, [`Error::Corrupt`] if acknowledged data is damaged.
     #[expect(clippy::needless_pass_by_value, reason = "what is opened belongs to the storage")]
     pub fn open(place: Place, config: StorageConfig, mut observer: Observer) -> Result<Self> {
-        let Recovered { shared, log, lock, accepted_at_ms, next_seal_id, erased } =
-            recover(&place, config, &mut observer)?;
+        let Recovered { shared, log, lock, accepted_at_ms, next_seal_id } = recover(&place, config, &mut observer)?;
         let (orders, ordered) = channel::unbounded();
         let (sealed, flushes) = channel::bounded(1);
         let work = Arc::new(Work::default());
@@ -89,7 +89,6 @@ impl Storage {
             orders: ordered,
             observer,
             sealed: sealed.clone(),
-            erased,
             accepted_at_ms,
             next_seal_id,
             active_since: (shared.state().active.points() > 0).then(|| shared.clock.elapsed()),
@@ -163,20 +162,17 @@ impl Storage {
     #[expect(clippy::needless_pass_by_value, reason = "a deletion is given once")]
     pub fn delete(&self, deletion: Deletion) -> Result<()> {
         let (user, metric, scope) = match deletion {
+            Deletion::User(user) => return self.erase(user),
             Deletion::Range { user, metric, times } => {
                 let key = self
                     .shared
                     .names
                     .key(metric)
                     .ok_or(Error::Metric { key: metric.0.to_string(), what: "is not an id of this storage" })?;
-                (user, Some(metric), Scope::Range { user, metric: key.to_string(), times })
+                (user, metric, Scope::Range { user, metric: key.to_string(), times })
             }
-            Deletion::User(user) => (user, None, Scope::User(user)),
         };
-        let seq = match metric {
-            Some(_) => self.ask(Order::Cut)??,
-            None => self.ask(|reply| Order::Erase(user, reply))??,
-        };
+        let seq = self.ask(Order::Cut)??;
         let created_ms = self.shared.clock.now_us().div_euclid(1_000);
         self.shared.commit(
             |version| {
@@ -185,7 +181,30 @@ impl Storage {
             },
             |_| (),
         )?;
-        self.ask(|reply| Order::Deleted(user, metric, reply))
+        self.ask(|reply| Order::Deleted(user, Some(metric), reply))
+    }
+
+    /// Erases a user. The ledger comes first: from there on the log thread refuses them, so nothing of theirs can come
+    /// behind the cut, and a crash anywhere behind it is made up for by the next open.
+    fn erase(&self, user: UserId) -> Result<()> {
+        // One at a time: the digest of the manifest speaks of those alone whose tombstones are in it.
+        let _erase = self.work.erase.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.shared.ledger.is_applied(user) {
+            self.shared.ledger.add(user)?;
+            let seq = self.ask(Order::Cut)??;
+            erasure::commit(&self.shared, user, seq)?;
+        }
+        self.ask(|reply| Order::Deleted(user, None, reply))
+    }
+
+    /// Whether a user was erased, in this data directory or in the one that it was restored from.
+    pub fn is_erased(&self, user: UserId) -> bool {
+        self.shared.ledger.contains(user)
+    }
+
+    /// Whether anybody was ever erased.
+    pub fn has_erased(&self) -> bool {
+        !self.shared.ledger.is_empty()
     }
 
     /// Writes everything accepted so far to level 0 and trims the log. Blocks.
@@ -212,7 +231,8 @@ impl Storage {
         self.flush()?;
         let _compact = self.work.compact.lock().unwrap_or_else(PoisonError::into_inner);
         while run::step(&self.shared, Goal::Rest)? {}
-        Ok(())
+        let _flush = self.work.flush.lock().unwrap_or_else(PoisonError::into_inner);
+        erasure::sweep(&self.shared)
     }
 
     /// Whether it takes points, and if not, why.
@@ -243,7 +263,7 @@ impl Storage {
 
     fn trim(&self, watermark: Seq) {
         // A log thread that is gone has nothing to trim any more.
-        drop(self.orders.send(Order::Trim(watermark)));
+        drop(self.ask(|reply| Order::Trim(watermark, reply)));
     }
 
     /// Sends an order to the log thread and waits for its answer.

@@ -18,6 +18,19 @@ use crate::point::Seq;
 /// A repair in progress; a leftover of a crash is overwritten.
 const TEMP_NAME: &str = "repair.tmp";
 
+/// Removes what a crash left of a repair.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn remove_leftover(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let temp = dir.join(TEMP_NAME);
+    match disk.remove(&temp) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("remove", &temp, error)),
+        Ok(()) => disk.sync_dir(dir).map_err(|error| Error::io("sync", dir, error)),
+    }
+}
+
 /// Every damaged place of the log, in order. Reads all files with all columns; changes nothing. A torn tail is no
 /// damage.
 ///
@@ -110,12 +123,7 @@ impl Check<'_> {
         } else {
             let content = self.content()?;
             let temp = dir.join(TEMP_NAME);
-            match disk.remove(&temp) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &temp, error));
-                }
-                _ => {}
-            }
+            remove_leftover(disk, dir)?;
             disk.create(&temp, 0)
                 .and_then(|file| {
                     file.write_at(&content, 0)?;

@@ -5,11 +5,10 @@
 //! ```
 //!
 //! While one group is synced the next one gathers, so the groups grow with the load and the number of syncs does not.
-//! Orders other than appends (a cut, an erasure) end the group before them, so that they happen exactly between two
+//! Orders other than appends (a cut, a deletion) end the group before them, so that they happen exactly between two
 //! groups. A failed write or sync poisons the log: what the disk holds is unknown then, and no later sync can tell
 //! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +18,6 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::manifest::Scope;
 use crate::memtable::Memtable;
 use crate::point::{Accepted, MetricId, PointBatch, Seq, UserId};
 use crate::state::{Health, Sealed, Shared};
@@ -37,12 +35,10 @@ pub(crate) enum Order {
     Append(Append),
     /// Seal what there is, so that what came before and what comes after never mix; answers the last seq.
     Cut(Sender<Result<Seq>>),
-    /// Refuse everything of this user from now on, then cut.
-    Erase(UserId, Sender<Result<Seq>>),
     /// Tell the observer of a deletion, in order with the groups.
     Deleted(UserId, Option<MetricId>, Sender<()>),
-    /// Everything up to here is in Parquet: drop log files.
-    Trim(Seq),
+    /// Everything up to here is in Parquet: drop log files, then say so.
+    Trim(Seq, Sender<()>),
     /// Finish.
     Stop,
 }
@@ -64,7 +60,6 @@ pub(crate) struct Writer {
     pub(crate) observer: Observer,
     /// Told when there is something to flush.
     pub(crate) sealed: Sender<()>,
-    pub(crate) erased: BTreeSet<UserId>,
     /// Latest `accepted_at`, milliseconds: never goes back, whatever the clock does.
     pub(crate) accepted_at_ms: i64,
     pub(crate) next_seal_id: u64,
@@ -104,19 +99,16 @@ impl Writer {
         match order {
             Order::Append(append) => self.commit(&mut vec![append]),
             Order::Cut(reply) => drop(reply.send(self.cut())),
-            Order::Erase(user, reply) => {
-                self.erased.insert(user);
-                drop(reply.send(self.cut()));
-            }
             Order::Deleted(user, metric, reply) => {
                 (self.observer)(Event::Deleted { user, metric });
                 let _ = reply.send(());
             }
-            Order::Trim(watermark) => {
+            Order::Trim(watermark, reply) => {
                 if let Err(error) = self.log.trim(watermark) {
                     // Files that stay are skipped by the next replay and trimmed by the next flush.
                     tracing::warn!(%error, "a log file that is no longer needed could not be removed");
                 }
+                let _ = reply.send(());
             }
             Order::Stop => return std::ops::ControlFlow::Break(()),
         }
@@ -126,9 +118,10 @@ impl Writer {
     /// Makes a group durable and visible, or refuses all of it.
     fn commit(&mut self, group: &mut Vec<Append>) {
         let queued: usize = group.iter().map(|append| append.bytes).sum();
-        let erased = &self.erased;
+        // Looked at here and not when it was queued: a batch on its way must not bring an erased person back.
+        let ledger = &self.shared.ledger;
         let (refused, taken): (Vec<_>, Vec<_>) =
-            group.drain(..).partition(|append| erased.contains(&append.batch.user()));
+            group.drain(..).partition(|append| ledger.contains(append.batch.user()));
         for append in refused {
             let user = append.batch.user();
             drop(append.reply.send(Err(Error::Erased { user })));
@@ -257,16 +250,4 @@ pub(crate) fn seal(shared: &Shared, next_seal_id: &mut u64) -> bool {
     });
     shared.metrics.seals.add(1);
     true
-}
-
-/// The users that a version's tombstones erase.
-pub(crate) fn erased_users(version: &crate::manifest::Version) -> BTreeSet<UserId> {
-    version
-        .tombstones
-        .iter()
-        .filter_map(|tombstone| match &tombstone.scope {
-            Scope::User(user) => Some(*user),
-            Scope::Range { .. } => None,
-        })
-        .collect()
 }

@@ -6,6 +6,8 @@ mod auth;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod operations;

@@ -134,7 +134,7 @@ const FILES_ALLOWED: [(&str, &str); 8] = [
     ("server/src/config/", "reads avycenna.toml and makes the secret, 0600"),
     ("server/src/control/open.rs", "makes the database's file, 0600, before SQLite opens it"),
     ("server/src/auth/", "reads and makes the secret, 0600"),
-    ("server/src/mail.rs", "appends to the mail file"),
+    ("server/src/mail/", "appends to the mail file, and takes people out of it"),
     ("server/src/cli/", "commands read files that a person names"),
     ("server/src/metrics.rs", "reads the process's own figures from /proc"),
     ("benches/", "measures from outside"),

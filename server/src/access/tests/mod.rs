@@ -1,5 +1,6 @@
 //! Sharing from outside: edge, router, database and points in process, and people with tokens and keys.
 
+mod erasure;
 mod life;
 mod race;
 mod reads;
@@ -61,7 +62,7 @@ impl Stage {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let place = Place { disk: Arc::new(SimDisk::new(3)), objects: None, clock };
+        let place = Place { disk: Arc::new(SimDisk::new(3)), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let mail = Mailer::open(&config).unwrap();

@@ -38,7 +38,7 @@ const SYMPTOMS: Statuses = [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 40
 const POINTS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 200, 403];
 
 /// Method and path as the description has them; the query or body that makes the request a good one; the answers.
-const TABLE: [(&str, &str, &str, Statuses); 49] = [
+const TABLE: [(&str, &str, &str, Statuses); 50] = [
     ("GET", "/healthz", "", OPEN),
     ("GET", "/readyz", "", OPEN),
     ("POST", "/api/v1/auth/register", "{}", LOGIN),
@@ -54,6 +54,13 @@ const TABLE: [(&str, &str, &str, Statuses); 49] = [
     ("DELETE", "/api/v1/auth/sessions/{id}", "", FOREIGN),
     ("GET", "/api/v1/users/me", "", OWN),
     ("PATCH", "/api/v1/users/me", "{}", OWN),
+    // Nobody here knows the address that would do it.
+    (
+        "DELETE",
+        "/api/v1/users/me",
+        r#"{"confirm": "nobody@example.org"}"#,
+        [401, 403, 422, 422, 422, 422, 422, 422, 422, 422, 422],
+    ),
     ("GET", "/api/v1/api-keys", "", OWN),
     ("POST", "/api/v1/api-keys", r#"{"name": "k"}"#, OWN_MADE),
     ("DELETE", "/api/v1/api-keys/{id}", "", FOREIGN),

@@ -8,6 +8,7 @@ pub mod audit_head;
 pub mod audit_record;
 pub mod auth_change;
 pub mod check_in;
+pub mod erasure;
 pub mod grant;
 pub mod otp;
 pub mod refresh_token;

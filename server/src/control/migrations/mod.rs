@@ -2,6 +2,7 @@
 
 mod m001_accounts;
 mod m002_sharing;
+mod m003_erasure;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -10,7 +11,7 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m001_accounts::Migration), Box::new(m002_sharing::Migration)]
+        vec![Box::new(m001_accounts::Migration), Box::new(m002_sharing::Migration), Box::new(m003_erasure::Migration)]
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod api_keys;
 pub mod audit;
 pub mod check_ins;
+pub mod erasures;
 pub mod grants;
 pub mod otps;
 pub mod sessions;

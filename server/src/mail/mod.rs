@@ -3,25 +3,22 @@
 //! Mail is handed to a task and leaves behind the answer, so that no answer waits for a mail server or tells by its time
 //! whether mail went out. What does not go out is logged; the address is not.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+mod file;
+
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use lettre::message::header::ContentTransferEncoding;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
 
 /// Mails that may wait; more are dropped and logged.
 const WAITING_MAX: usize = 1_024;
-
-/// The mail file begins anew above this size, bytes: it is for trying things out.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The mail file's name in the data directory.
 pub const FILE_NAME: &str = "mail.txt";
@@ -73,8 +70,17 @@ pub enum MailError {
 /// Takes mail. `Clone` is a reference count.
 #[derive(Debug, Clone)]
 pub struct Mailer {
-    queue: mpsc::Sender<Mail>,
+    queue: mpsc::Sender<Order>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    path: PathBuf,
+}
+
+/// What the task is asked to do.
+enum Order {
+    Send(Mail),
+    /// Take every message out of the mail file that names one of these words.
+    Forget(Vec<String>, oneshot::Sender<std::io::Result<usize>>),
+    Stop,
 }
 
 /// Where mail goes.
@@ -99,14 +105,15 @@ impl Mailer {
             }
             None => Way::File(config.storage.data_dir.join(FILE_NAME)),
         };
+        let path = config.storage.data_dir.join(FILE_NAME);
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let task = tokio::spawn(run(way, from, waiting));
-        Ok(Self { queue, task: Arc::new(Mutex::new(Some(task))) })
+        let task = tokio::spawn(run(way, from, path.clone(), waiting));
+        Ok(Self { queue, task: Arc::new(Mutex::new(Some(task))), path })
     }
 
     /// Hands a mail over. Never waits.
     pub fn send(&self, mail: Mail) {
-        if let Err(error) = self.queue.try_send(mail) {
+        if let Err(error) = self.queue.try_send(Order::Send(mail)) {
             let why = match error {
                 mpsc::error::TrySendError::Full(_) => "too many are waiting",
                 mpsc::error::TrySendError::Closed(_) => "the server is stopping",
@@ -115,25 +122,50 @@ impl Mailer {
         }
     }
 
+    /// Takes every message out of the mail file that names one of `words`, those included that were handed over so far;
+    /// how many. A file of a time before there was a mail server is looked at, too.
+    ///
+    /// # Errors
+    /// [`MailError::File`].
+    pub async fn forget(&self, words: Vec<String>) -> Result<usize, MailError> {
+        let (reply, answer) = oneshot::channel();
+        // Without a task nothing is written any more, and nothing can be taken out: the next start does it.
+        let closed = |_| std::io::Error::other("the mailer is closed");
+        let done = match self.queue.send(Order::Forget(words, reply)).await {
+            Ok(()) => answer.await.map_err(std::io::Error::other).flatten(),
+            Err(error) => Err(closed(error)),
+        };
+        done.map_err(|source| MailError::File { path: self.path.clone(), source })
+    }
+
     /// Waits until what was handed over so far has been sent or given up, then sends nothing more.
     pub async fn close(self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The task ends when the last sender is gone; other clones would keep it waiting, so it is told by an empty mail.
-        if let Some(task) = task {
-            let last = Mail { to: String::new(), subject: String::new(), body: String::new() };
-            if self.queue.send(last).await.is_ok() && task.await.is_err() {
-                tracing::error!("the mail task ended early");
-            }
+        // The task ends when the last sender is gone; other clones would keep it waiting, so it is told.
+        if let Some(task) = task
+            && self.queue.send(Order::Stop).await.is_ok()
+            && task.await.is_err()
+        {
+            tracing::error!("the mail task ended early");
         }
     }
 }
 
-async fn run(way: Way, from: Mailbox, mut waiting: mpsc::Receiver<Mail>) {
-    while let Some(mail) = waiting.recv().await {
-        if mail.to.is_empty() {
-            waiting.close();
-            continue;
-        }
+async fn run(way: Way, from: Mailbox, path: PathBuf, mut waiting: mpsc::Receiver<Order>) {
+    while let Some(order) = waiting.recv().await {
+        let mail = match order {
+            Order::Send(mail) => mail,
+            Order::Forget(words, reply) => {
+                let path = path.clone();
+                let forgotten = tokio::task::spawn_blocking(move || file::forget(&path, &words)).await;
+                let _ = reply.send(forgotten.unwrap_or_else(|stopped| Err(std::io::Error::other(stopped))));
+                continue;
+            }
+            Order::Stop => {
+                waiting.close();
+                continue;
+            }
+        };
         if let Err(error) = send(&way, &from, mail).await {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "a mail was not sent");
@@ -143,7 +175,13 @@ async fn run(way: Way, from: Mailbox, mut waiting: mpsc::Receiver<Mail>) {
 
 async fn send(way: &Way, from: &Mailbox, mail: Mail) -> Result<(), MailError> {
     let to: Mailbox = Mailbox::new(None, mail.to.parse()?);
-    let message = Message::builder().from(from.clone()).to(to).subject(mail.subject).body(mail.body)?;
+    let message = Message::builder().from(from.clone()).to(to).subject(mail.subject);
+    // The file is for people to read, and for whoever looks for a name in it.
+    let message = match way {
+        Way::Smtp { .. } => message,
+        Way::File(_) => message.header(ContentTransferEncoding::Binary),
+    };
+    let message = message.body(mail.body)?;
     match way {
         Way::Smtp { transport, time_max } => {
             let sent = tokio::time::timeout(*time_max, transport.send(message)).await;
@@ -152,33 +190,13 @@ async fn send(way: &Way, from: &Mailbox, mail: Mail) -> Result<(), MailError> {
         Way::File(path) => {
             let text = message.formatted();
             let target = path.clone();
-            let written = tokio::task::spawn_blocking(move || append(&target, &text)).await;
+            let written = tokio::task::spawn_blocking(move || file::append(&target, &text)).await;
             let written = written.unwrap_or_else(|stopped| Err(std::io::Error::other(stopped)));
             written.map_err(|source| MailError::File { path: path.clone(), source })?;
             tracing::info!(file = %path.display(), "mail was written to the mail file: no mail server is configured");
         }
     }
     Ok(())
-}
-
-/// Appends a message in the manner of mbox, for its owner alone to read.
-fn append(path: &Path, message: &[u8]) -> std::io::Result<()> {
-    let is_full = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > FILE_BYTES_MAX);
-    let mut file =
-        OpenOptions::new().create(true).append(!is_full).write(true).truncate(is_full).mode(0o600).open(path)?;
-    let mut text = b"From avycenna\n".to_vec();
-    for line in message.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // A line that looks like the next message's first is quoted.
-        if line.starts_with(b"From ") {
-            text.push(b'>');
-        }
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text.push(b'\n');
-    file.write_all(&text)?;
-    file.sync_data()
 }
 
 #[cfg(test)]
@@ -209,15 +227,6 @@ mod tests {
         assert!(text.contains("\nfirst\n>From here on\n") && text.contains("\nsecond\n"), "{text}");
         assert!(!text.contains("too late"));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_mail_file_that_has_grown_too_long_begins_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(FILE_NAME);
-        std::fs::write(&path, vec![b'x'; usize::try_from(FILE_BYTES_MAX).unwrap() + 1]).unwrap();
-        append(&path, b"new").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "From avycenna\nnew\n\n");
     }
 
     #[tokio::test]

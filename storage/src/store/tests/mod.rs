@@ -1,5 +1,7 @@
 //! What an open storage refuses, and how it comes back.
 
+mod erasure;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use crate::selection::{Columns, Selection, Users};
 const NOW_US: i64 = 1_780_000_000_000_000;
 
 fn place(disk: &SimDisk) -> Place {
-    Place { disk: Arc::new(disk.clone()), objects: None, clock: Arc::new(ManualClock::at(NOW_US)) }
+    Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock: Arc::new(ManualClock::at(NOW_US)) }
 }
 
 fn config() -> StorageConfig {
@@ -63,7 +65,7 @@ fn settings_out_of_bounds_are_refused_before_anything_is_touched() {
         ("level0_files", StorageConfig { level0_files: 1, ..config() }),
         ("level1_runs", StorageConfig { level1_runs: 1, ..config() }),
         ("level1_file_bytes", StorageConfig { level1_file_bytes: 1, ..config() }),
-        ("tombstone_age_max", StorageConfig { tombstone_age_max: Duration::from_hours(25), ..config() }),
+        ("tombstone_age_max", StorageConfig { tombstone_age_max: Duration::from_hours(24), ..config() }),
     ];
     for (expected, config) in broken {
         let disk = SimDisk::new(1);

@@ -1,0 +1,216 @@
+//! The end of an account from outside: what goes, what stays, and what finishes it after a failure.
+
+use super::*;
+use crate::access::audit;
+use crate::control::pages::TRAILS;
+use crate::control::repository::erasures;
+
+const PATH: &str = "/users/me";
+
+/// Ada, her doctor, somebody else, and something of hers in every table.
+struct Life {
+    stage: Stage,
+    ada: Person,
+    doctor: Person,
+    bo: Person,
+}
+
+impl Life {
+    async fn on(database: Database) -> Self {
+        let stage = Stage::on(database).await;
+        let (ada, doctor, bo) = (stage.patient("Ada").await, stage.doctor("Doc").await, stage.patient("Bo").await);
+        stage.grant(&doctor, &ada, &["check_ins", "symptoms"]).await;
+        stage.grant(&doctor, &bo, &["check_ins"]).await;
+        let other = stage.doctor("Other").await;
+        let message = "ada@example.org wrote to me";
+        let invitation = json!({"patient_email": ada.email, "permissions": ["wearables"], "message": message});
+        assert_eq!(stage.post(&other.token, "/grants/invite", invitation).await.0, 201);
+        for person in [&ada, &bo] {
+            stage.check_in(person, json!({"note": "slept well"})).await;
+            stage.heart_rate(person, 61.0, 1.0).await;
+            stage.read(&doctor.token, &format!("/grants/patient/{}/check-ins", person.id)).await;
+            stage.state.auth.send_code(&person.email, &stage.state.mail).await.unwrap();
+            stage.state.auth.send_reset_code(&person.email, &stage.state.mail).await.unwrap();
+        }
+        let symptom = json!({"name": "headache", "severity": "severe", "onset_at": stage.ago(1.0)});
+        assert_eq!(stage.post(&ada.token, "/symptoms", symptom).await.0, 201);
+        Self { stage, ada, doctor, bo }
+    }
+
+    async fn erase(&self, who: &Person) -> Value {
+        let (status, body) = self.send(&who.token, json!({"confirm": who.email})).await;
+        assert_eq!(status, 202, "{body}");
+        body
+    }
+
+    async fn send(&self, who: &Header, body: Value) -> (u16, Value) {
+        self.stage.send(Some(who), "DELETE", PATH, Some(&body)).await
+    }
+
+    /// Tables that hold a text, but for the trails where it is no address.
+    async fn tables_with(&self, text: &str) -> Vec<String> {
+        let found = self.stage.state.control.columns_with(text).await.unwrap();
+        let is_trail = |table: &str| TRAILS.contains(&table) && !text.contains('@');
+        found.into_iter().map(|column| column.table).filter(|table| !is_trail(table)).collect()
+    }
+
+    /// Rows of one-time codes of a person, whatever they are good for.
+    async fn codes_of(&self, who: &Person) -> usize {
+        use sea_orm::EntityTrait;
+        let codes = crate::control::entities::otp::Entity::find().all(self.stage.state.control.read()).await.unwrap();
+        let hashes = crate::auth::code_hashes(&who.email);
+        codes.iter().filter(|code| hashes.contains(&code.email_hash)).count()
+    }
+
+    fn mail_file(&self) -> String {
+        std::fs::read_to_string(self.stage.state.config.storage.data_dir.join(crate::mail::FILE_NAME))
+            .unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_erased_by_its_owner_alone_who_says_so_twice() {
+    let life = Life::on(Database::new().await).await;
+    let confirm = json!({"confirm": life.ada.email});
+    assert_eq!(life.stage.send(None, "DELETE", PATH, Some(&confirm)).await.0, 401);
+    assert_eq!(life.send(&life.ada.key, confirm).await.0, 403);
+    for body in [json!({}), json!({"confirm": life.bo.email}), json!({"confirm": 1}), json!({"confirm": null})] {
+        let (status, answer) = life.send(&life.ada.token, body.clone()).await;
+        assert_eq!((status, places(&answer)), (422, vec![json!(["body", "confirm"])]), "{body}: {answer}");
+    }
+    let (status, answer) = life.send(&life.ada.token, json!({"confirm": life.ada.email, "user_id": life.bo.id})).await;
+    assert_eq!((status, places(&answer)), (422, vec![json!(["body", "user_id"])]));
+    assert_eq!(life.stage.send(Some(&life.ada.token), "DELETE", PATH, None).await.0, 422);
+    life.stage.read(&life.ada.token, PATH).await;
+    assert_eq!(
+        life.send(&life.ada.token, json!({"confirm": " ADA@Example.org "})).await.0,
+        202,
+        "an address is one in every case"
+    );
+}
+
+#[tokio::test]
+async fn everything_of_an_erased_person_goes_at_once_and_nothing_of_others() {
+    gone(Database::new().await).await;
+}
+
+#[tokio::test]
+async fn so_it_does_on_postgresql() {
+    if let Some(database) = Database::postgres("avycenna_erasure").await {
+        gone(database).await;
+    }
+}
+
+async fn gone(database: Database) {
+    let life = Life::on(database).await;
+    let Life { stage, ada, doctor, bo } = &life;
+    assert!(life.tables_with(&ada.email).await.len() >= 3, "the search finds who is there");
+    assert_eq!((life.codes_of(ada).await, life.codes_of(bo).await), (2, 2));
+    let other = stage.database.other().await;
+    let before = other.changes().await.unwrap();
+
+    let answer = life.erase(ada).await;
+    assert_eq!(answer["user_id"], json!(ada.id));
+    assert_eq!(answer["gone_by"], json!(stage.ago(-1.0)));
+
+    assert!(other.changes().await.unwrap() > before, "other processes see that credentials ended");
+    for credential in [&ada.token, &ada.key, &ada.read_key] {
+        assert_eq!(stage.get(credential, PATH).await.0, 401);
+    }
+    let point = json!({"metric": "hrv", "value": 40, "unit": "ms", "recorded_at": stage.ago(0.0), "source": "w"});
+    assert_eq!(stage.post(&ada.write_key, "/wearables/ingest", point).await.0, 401);
+    assert!(stage.state.auth.login(&ada.email, PASSWORD.to_owned()).await.is_err());
+    assert_eq!(stage.get(&doctor.token, &format!("/grants/patient/{}/check-ins", ada.id)).await.0, 403);
+    let outgoing = stage.read(&doctor.token, "/grants/outgoing?status=all").await;
+    assert_eq!(outgoing["grants"].as_array().unwrap().len(), 1, "{outgoing}");
+
+    assert_eq!(life.tables_with(&ada.email).await, Vec::<String>::new());
+    assert_eq!(life.tables_with(&ada.id).await, Vec::<String>::new());
+    assert_eq!((life.codes_of(ada).await, life.codes_of(bo).await), (0, 2));
+    assert!(erasures::pending(stage.state.control.read()).await.unwrap().is_empty());
+    assert!(stage.state.engine.storage().is_erased(storage::UserId::parse(&ada.id).unwrap()));
+    let mail = life.mail_file();
+    assert!(!mail.contains(&ada.email) && mail.contains(&bo.email), "{mail}");
+
+    // Who read of her stays, unbroken; others are as they were.
+    let checked = audit::verify(&stage.state.control).await.unwrap();
+    assert_eq!((checked.records, checked.breaks), (2, Vec::new()));
+    assert_eq!(stage.read(&bo.token, "/check-ins").await["check_ins"].as_array().unwrap().len(), 1);
+    assert_eq!(stage.read(&bo.token, "/wearables/latest").await["latest"]["heart_rate"]["value"], 61.0);
+    stage.read(&doctor.token, &format!("/grants/patient/{}/check-ins", bo.id)).await;
+
+    // The address may begin anew, with nothing of before.
+    let again = stage.patient("Ada").await;
+    assert_ne!(again.id, ada.id);
+    assert_eq!(stage.read(&again.token, "/grants/incoming?status=all").await["grants"], json!([]));
+    assert_eq!(stage.read(&again.token, "/audit").await["records"], json!([]));
+}
+
+#[tokio::test]
+async fn an_erased_doctor_is_let_in_nowhere_and_stays_in_the_trail_without_a_name() {
+    let life = Life::on(Database::new().await).await;
+    life.erase(&life.doctor).await;
+    assert_eq!(life.tables_with(&life.doctor.id).await, Vec::<String>::new());
+    assert_eq!(life.stage.read(&life.ada.token, "/grants/incoming?status=active").await["grants"], json!([]));
+    let trail = life.stage.read(&life.ada.token, "/audit").await;
+    let record = &trail["records"][0];
+    assert_eq!((&record["actor_id"], &record["actor_name"]), (&json!(life.doctor.id), &Value::Null), "{trail}");
+    assert!(!life.mail_file().contains(&life.doctor.email), "not in the letters to patients either");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_undone_is_finished_by_the_next_start() {
+    let life = Life::on(Database::new().await).await;
+    let control = &life.stage.state.control;
+    // As if the process had died behind the transaction.
+    let write = control.write().await.unwrap();
+    let person = crate::control::repository::users::by_id(write.on(), &life.ada.id).await.unwrap().unwrap();
+    erasures::begin(write.on(), &person, &crate::auth::code_hashes(&person.email), control.now_us()).await.unwrap();
+    write.commit().await.unwrap();
+    let ada = storage::UserId::parse(&life.ada.id).unwrap();
+    assert_eq!(life.tables_with(&life.ada.email).await, ["erasures"]);
+    assert!(!life.stage.state.engine.storage().is_erased(ada));
+    assert_eq!(life.stage.state.eraser.catch_up().await.unwrap(), 1);
+    assert!(life.stage.state.engine.storage().is_erased(ada));
+    assert_eq!(life.tables_with(&life.ada.email).await, Vec::<String>::new());
+    assert!(!life.mail_file().contains(&life.ada.email));
+    assert_eq!(life.stage.state.eraser.catch_up().await.unwrap(), 0, "and only once");
+}
+
+#[tokio::test]
+async fn an_account_that_came_back_with_a_backup_is_erased_again() {
+    let life = Life::on(Database::new().await).await;
+    let control = &life.stage.state.control;
+    let write = control.write().await.unwrap();
+    let row = crate::control::repository::users::by_id(write.on(), &life.ada.id).await.unwrap().unwrap();
+    drop(write);
+    life.erase(&life.ada).await;
+    let write = control.write().await.unwrap();
+    crate::control::repository::users::insert(write.on(), row).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(life.stage.state.eraser.catch_up().await.unwrap(), 1);
+    assert_eq!(life.tables_with(&life.ada.email).await, Vec::<String>::new());
+    assert_eq!(life.tables_with(&life.bo.email).await.len(), 2, "users, and a grant");
+}
+
+#[tokio::test]
+async fn no_page_of_the_database_file_holds_what_was_deleted() {
+    let life = Life::on(Database::new().await).await;
+    // Rows long and many enough to free whole pages.
+    let note = format!("{} ", life.ada.email).repeat(100);
+    for _ in 0..40 {
+        life.stage.check_in(&life.ada, json!({ "note": note })).await;
+    }
+    let path = life.stage.state.config.storage.data_dir.join("control.db");
+    let holds = |text: &str| {
+        let files = [path.clone(), path.with_extension("db-wal")];
+        let holds = |bytes: Vec<u8>| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        files.iter().filter_map(|file| std::fs::read(file).ok()).any(holds)
+    };
+    assert!(holds(&life.ada.email));
+    life.erase(&life.ada).await;
+    assert!(!holds(&life.ada.email), "neither in the file nor in the write-ahead file");
+    assert!(holds(&life.bo.email));
+    let owners = life.stage.state.control.page_owners().await.unwrap();
+    assert!(owners.values().any(|owner| owner == "audit_records"), "{owners:?}");
+}
