@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod control_copy;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod hostile;
