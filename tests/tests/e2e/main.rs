@@ -16,6 +16,8 @@ mod setup;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod testers;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod watch;

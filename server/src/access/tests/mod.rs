@@ -3,6 +3,7 @@
 mod life;
 mod race;
 mod reads;
+mod standing;
 mod trail;
 mod walk;
 
