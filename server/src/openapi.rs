@@ -2,7 +2,9 @@
 
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
 
@@ -49,7 +51,40 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
             add_refusals(operation);
         }
     }
+    refuse_unknown_fields(&mut api);
     api
+}
+
+/// Bodies that may carry fields which nobody reads: devices send what they like beside a point.
+const OPEN_BODIES: [&str; 2] = ["Point", "Points"];
+
+/// Says of every other body what [`crate::routes`] does with a field that it does not know.
+fn refuse_unknown_fields(api: &mut OpenApi) {
+    let bodies: Vec<_> = api
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(operations_mut)
+        .filter_map(|operation| match operation.request_body.as_ref()? {
+            RefOr::T(body) => body.content.get("application/json"),
+            RefOr::Ref(_) => None,
+        })
+        .filter_map(|content| match content {
+            RefOr::T(content) => content.schema.as_ref(),
+            RefOr::Ref(_) => None,
+        })
+        .filter_map(|schema| match schema {
+            RefOr::Ref(reference) => reference.ref_location.rsplit('/').next().map(str::to_owned),
+            RefOr::T(_) => None,
+        })
+        .filter(|name| !OPEN_BODIES.contains(&name.as_str()))
+        .collect();
+    let schemas = api.components.iter_mut().flat_map(|components| &mut components.schemas);
+    for (_, schema) in schemas.filter(|(name, _)| bodies.contains(name)) {
+        if let RefOr::T(Schema::Object(object)) = schema {
+            object.additional_properties.get_or_insert(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
 }
 
 /// Method, path and whether it wants credentials, sorted: for tests and for the page.

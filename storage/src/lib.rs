@@ -58,6 +58,7 @@ pub use crate::event::{Event, Observer};
 pub use crate::metrics::Metrics;
 pub use crate::place::Place;
 pub use crate::point::{Accepted, Deletion, MetricId, Origins, Part, PointBatch, Seq, TimeRange, UserId};
+pub use crate::recovery::lock;
 pub use crate::selection::{Columns, PointStream, Selection, Users};
 pub use crate::snapshot::Snapshot;
 pub use crate::state::Health;

@@ -52,11 +52,12 @@ pub(crate) fn objects(place: &Place) -> Arc<dyn ObjectStore> {
     }
 }
 
-/// Takes the lock file.
+/// Takes a data directory for this process, until what is returned is dropped. Opening a storage does so by itself: this
+/// is for work beside the points that wants no server there.
 ///
 /// # Errors
 /// [`Error::Locked`] if another process has it.
-pub(crate) fn lock(place: &Place) -> Result<Box<dyn Send + Sync>> {
+pub fn lock(place: &Place) -> Result<Box<dyn Send + Sync>> {
     let path = Path::new(LOCK);
     place.disk.create_dir(Path::new("")).map_err(|error| Error::io("open", Path::new(""), error))?;
     place.disk.lock(path).map_err(|error| match error.kind() {

@@ -82,6 +82,12 @@ impl Client {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
+    /// The access token, if it has one.
+    pub fn token(&self) -> Option<&str> {
+        let (_, value) = self.header.as_ref()?;
+        value.strip_prefix("Bearer ")
+    }
+
     /// A request to build on: path from the root, credential set.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("method");

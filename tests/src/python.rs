@@ -1,8 +1,11 @@
-//! A Python with the packages that the documentation's examples import.
+//! A Python with the packages that the documentation's examples import, and testers that others wrote.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+/// What is installed: for the documentation's examples, and the testers that others wrote.
+const REQUIREMENTS: [&str; 2] = ["docs/examples/python/requirements.txt", "tests/tests/e2e/testers/requirements.txt"];
 
 /// The interpreter, made once a run below `folder`; `None`, with a loud line, where the packages cannot be had.
 ///
@@ -35,13 +38,13 @@ pub fn skip(reason: &str) {
 
 fn make(venv: &Path) -> Result<PathBuf, String> {
     let python = venv.join("bin/python");
-    let requirements = crate::root().join("docs/examples/python/requirements.txt");
+    let requirements = REQUIREMENTS.map(|file| crate::root().join(file));
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
     }
     run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(requirements))?;
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(requirements.iter().flat_map(|file| [Path::new("--requirement"), file])))?;
     Ok(python)
 }
 

@@ -12,6 +12,7 @@
 //!   process ended it.
 //! - What cannot be written down is not answered: without [`Admitted::commit`] there is no audit record, and every
 //!   handler commits before it answers.
+//! - A streamed answer is looked after while it leaves: [`Standing`].
 //! - There is no way around it for anybody: no role and no scope stands above a grant.
 //!
 //! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s.
@@ -19,6 +20,7 @@
 pub mod audit;
 pub mod invitation;
 pub mod permission;
+mod standing;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use storage::UserId;
 
 pub use self::audit::Look;
 pub use self::permission::{Permission, Permissions};
+pub use self::standing::Standing;
 pub use self::state::Status;
 use crate::auth::{Means, Principal, Role};
 use crate::control::entities::user;

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// One thing that is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// Check-ins; includes [`Self::Wearables`].
     CheckIns,

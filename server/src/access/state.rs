@@ -9,7 +9,9 @@
 //! Whatever is not drawn here does not happen: 409.
 
 /// Where a grant stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = GrantStatus)]
 pub enum Status {
     /// Asked for, not answered.
     Pending,

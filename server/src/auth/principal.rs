@@ -8,7 +8,8 @@ use storage::UserId;
 use super::AuthError;
 
 /// What somebody is to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Has data.
     Patient,

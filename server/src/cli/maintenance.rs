@@ -187,7 +187,7 @@ impl Repair {
 }
 
 /// The data directory of the configuration, which must be there.
-fn place(config: &Config) -> Result<Place, Failure> {
+pub(super) fn place(config: &Config) -> Result<Place, Failure> {
     let path = &config.storage.data_dir;
     let at = |source| Failure::DataDir { path: path.clone(), source };
     // Opening would make it; a mistyped name must not look like an empty, sound directory.

@@ -1,7 +1,7 @@
-//! The command line: `avycenna serve | demo | compact | verify | repair | user | key`.
+//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key`.
 //!
 //! Each command reads the same configuration. `user` and `key` work on the control database, also while the server
-//! runs; `compact`, `verify` and `repair` want the data directory for themselves.
+//! runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
 //!
 //! | exit code | meaning                                                              |
 //! |-----------|----------------------------------------------------------------------|
@@ -13,6 +13,7 @@
 //! | 5         | no such user or key                                                  |
 //! | 6         | something of an erased person is still there (`verify --erased`)     |
 
+mod control;
 mod demo;
 mod erased;
 mod failure;
@@ -67,6 +68,8 @@ enum Command {
     Verify(maintenance::Verify),
     /// Drops damaged parts, after saying what would be lost and asking.
     Repair(maintenance::Repair),
+    /// Moves the control database.
+    Control(control::Control),
     /// Makes and lists people, sets passwords.
     User(user::User),
     /// Makes, lists and revokes API keys.
@@ -129,6 +132,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
         Command::Compact(compact) => compact.run(terminal),
         Command::Verify(verify) => verify.run(terminal),
         Command::Repair(repair) => repair.run(terminal),
+        Command::Control(control) => control.run(terminal),
         Command::User(user) => user.run(terminal),
         Command::Key(key) => key.run(terminal),
     }

@@ -1,5 +1,6 @@
 //! `[control]`: the database of people, keys and sessions.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,16 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A PostgreSQL server.
     Postgres(SecretUrl),
+}
+
+impl fmt::Display for Database {
+    /// The file, or the URL without its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => f.write_str(&url.masked()),
+        }
+    }
 }
 
 impl Control {

@@ -15,6 +15,9 @@ const PREFIX: &str = "AVYCENNA_";
 const FILE_VARIABLE: &str = "AVYCENNA_CONFIG";
 const FILE_NAME: &str = "avycenna.toml";
 
+/// Shorter names that are taken too: section, the other name, the key.
+const OTHER_NAMES: [(&str, &str, &str); 1] = [("control", "url", "database_url")];
+
 /// What the configuration is made of, beside the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -48,6 +51,16 @@ struct Leaf {
 }
 
 impl Leaf {
+    /// The same under its key's own name.
+    fn renamed(mut self) -> Self {
+        let is_meant =
+            |(section, other, _): &&(&str, &str, &str)| self.section == *section && self.key.as_deref() == Some(*other);
+        if let Some((_, _, key)) = OTHER_NAMES.iter().find(is_meant) {
+            self.key = Some((*key).to_owned());
+        }
+        self
+    }
+
     fn name(&self) -> String {
         match &self.key {
             Some(key) => format!("{}.{key}", self.section),
@@ -71,7 +84,7 @@ pub(super) fn merge(sources: &Sources) -> Result<Config, Error> {
 
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     let mut origins = std::collections::BTreeMap::new();
-    for leaf in leaves {
+    for leaf in leaves.into_iter().map(Leaf::renamed) {
         figment = lay_over(&figment, &leaf)?;
         origins.insert(leaf.name(), leaf.origin);
     }

@@ -90,6 +90,8 @@ fn every_source_is_read_and_understood() {
             Environment("AVYCENNA_CONTROL_DATABASE_URL", "postgres://me:pw@db/x"),
             "\"postgres://me:***@db/x\"",
         ),
+        ("control.database_url", Environment("AVYCENNA_CONTROL_URL", "sqlite:x.db"), "\"sqlite:x.db\""),
+        ("control.database_url", File("[control]\nurl = \"sqlite:x.db\""), "\"sqlite:x.db\""),
         (
             "mail.smtp_url",
             File("[mail]\nsmtp_url = \"smtps://u:pw@mail.example:465\""),

@@ -80,6 +80,32 @@ pub enum Error {
         /// The column.
         column: &'static str,
     },
+    /// The database that is to take a copy is in use.
+    #[error("the target's table {table} is not empty; a copy goes into an empty database only")]
+    NotEmpty {
+        /// The first table that holds something.
+        table: String,
+    },
+    /// What was copied did not read back as it was.
+    #[error(
+        "table {table} reads back otherwise: {source_rows} rows were copied, {target_rows} are there; nothing was kept"
+    )]
+    Differs {
+        /// The table.
+        table: String,
+        /// Rows that were read.
+        source_rows: u64,
+        /// Rows that were found.
+        target_rows: u64,
+    },
+    /// The schema holds a table of a form that a copy does not know.
+    #[error("table {table} cannot be copied: {what}")]
+    Uncopied {
+        /// The table.
+        table: String,
+        /// What is not known.
+        what: String,
+    },
 }
 
 impl Error {
@@ -90,7 +116,12 @@ impl Error {
             Self::Limit { .. } => ErrorKind::Limit,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Database { source, .. } => refusal_of(source),
-            Self::Open { .. } | Self::File { .. } | Self::Row { .. } => ErrorKind::Internal,
+            Self::Open { .. }
+            | Self::File { .. }
+            | Self::Row { .. }
+            | Self::NotEmpty { .. }
+            | Self::Differs { .. }
+            | Self::Uncopied { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! Not here: points, and what a credential allows (`auth`).
 
+pub mod copy;
 pub mod entities;
 mod error;
 mod migrations;

@@ -30,14 +30,10 @@ pub(super) struct Opened {
 /// Connects and migrates.
 pub(super) async fn open(config: &Config) -> Result<Opened> {
     let database = config.control.database(&config.storage.data_dir);
-    let place = match &database {
-        Database::Sqlite(path) => {
-            create(path)?;
-            path.display().to_string()
-        }
-        Database::Postgres(url) => url.masked(),
-    };
-    let at = |source| Error::Open { place: place.clone(), source };
+    if let Database::Sqlite(path) = &database {
+        create(path)?;
+    }
+    let at = |source| Error::Open { place: database.to_string(), source };
     let wait = Duration::from_millis(config.control.wait_ms_max);
     let connect = |count| {
         let database = &database;
@@ -81,12 +77,12 @@ pub(super) fn is_absent(config: &Config) -> bool {
 /// Connects to a database that is there, and changes nothing; `None` where there is none yet.
 pub(super) async fn look(config: &Config) -> Result<Option<DatabaseConnection>> {
     let database = config.control.database(&config.storage.data_dir);
-    let place = match &database {
-        Database::Sqlite(path) if matches!(path.try_exists(), Ok(false)) => return Ok(None),
-        Database::Sqlite(path) => path.display().to_string(),
-        Database::Postgres(url) => url.masked(),
-    };
-    let at = |source| Error::Open { place: place.clone(), source };
+    if let Database::Sqlite(path) = &database
+        && matches!(path.try_exists(), Ok(false))
+    {
+        return Ok(None);
+    }
+    let at = |source| Error::Open { place: database.to_string(), source };
     let wait = Duration::from_millis(config.control.wait_ms_max);
     let pool = sea_orm::Database::connect(options(&database, 1, wait)).await.map_err(at)?;
     let has_trail = SchemaManager::new(&pool).has_table("audit_records").await.map_err(at)?;

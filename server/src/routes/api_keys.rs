@@ -26,10 +26,10 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, ToSchema)]
 pub struct CreateKey {
     /// What its owner calls it.
-    #[schema(example = "watch pipeline")]
+    #[schema(value_type = super::shape::Name)]
     pub name: String,
     /// `read`, `write`; both by default.
-    #[schema(example = json!(["write"]))]
+    #[schema(min_items = 1, value_type = Option<Vec<super::shape::Scope>>)]
     pub scopes: Option<Vec<String>>,
     /// When it expires; never by default.
     #[schema(example = "2027-01-01T00:00:00Z", format = DateTime)]

@@ -17,6 +17,8 @@ use crate::state::AppState;
 /// Most records of one page.
 const LIMIT_MAX: u32 = 1_000;
 const LIMIT_DEFAULT: u32 = 100;
+/// Largest cursor: eighteen digits, which every reader of the description can hold.
+const CURSOR_MAX: i64 = 999_999_999_999_999_999;
 
 /// The operations, below `/api/v1`.
 pub fn router() -> OpenApiRouter<AppState> {
@@ -79,7 +81,8 @@ pub struct AuditPage {
     get, path = "/audit", tag = "audit",
     params(
         ("limit" = Option<u32>, Query, description = "records of a page; 100 by default", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "the page before's `next_cursor`"),
+        ("cursor" = Option<String>, Query, description = "the page before's `next_cursor`", min_length = 1,
+            max_length = 18, pattern = "^[1-9][0-9]*$"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "records", body = AuditPage), (status = 422, description = "faults, located"))
@@ -93,7 +96,7 @@ async fn list(
     let limit = u64::from(query.integer("limit", 1..=LIMIT_MAX).unwrap_or(LIMIT_DEFAULT));
     let below = match query.text("cursor").map(str::parse::<i64>) {
         None => i64::MAX,
-        Some(Ok(below)) if below > 0 => below,
+        Some(Ok(below)) if (1..=CURSOR_MAX).contains(&below) => below,
         Some(_) => {
             query.refuse("cursor", "must be a `next_cursor`");
             0

@@ -43,16 +43,16 @@ impl<S: Sync> FromRequestParts<S> for NoKey {
 #[derive(Debug, ToSchema)]
 pub struct Register {
     /// As they want to be called, 1 to 200 characters.
-    #[schema(example = "Ada Lovelace")]
+    #[schema(value_type = super::shape::Name)]
     pub name: String,
     /// Their address; trimmed and taken in lower case.
-    #[schema(example = "ada@example.org")]
+    #[schema(value_type = super::shape::Email)]
     pub email: String,
     /// 8 to 1024 bytes.
-    #[schema(example = "correct horse battery staple", format = Password)]
+    #[schema(value_type = super::shape::Password)]
     pub password: String,
     /// `patient` or `doctor`; a patient by default.
-    #[schema(example = "patient")]
+    #[schema(value_type = Option<Role>)]
     pub role: Option<String>,
 }
 
@@ -60,10 +60,10 @@ pub struct Register {
 #[derive(Debug, ToSchema)]
 pub struct Login {
     /// Their address.
-    #[schema(example = "ada@example.org")]
+    #[schema(value_type = super::shape::Email)]
     pub email: String,
     /// Their password.
-    #[schema(format = Password)]
+    #[schema(value_type = super::shape::Password)]
     pub password: String,
 }
 
@@ -71,7 +71,7 @@ pub struct Login {
 #[derive(Debug, ToSchema)]
 pub struct SendCode {
     /// Their address.
-    #[schema(example = "ada@example.org")]
+    #[schema(value_type = super::shape::Email)]
     pub email: String,
 }
 
@@ -79,10 +79,10 @@ pub struct SendCode {
 #[derive(Debug, ToSchema)]
 pub struct VerifyCode {
     /// Their address.
-    #[schema(example = "ada@example.org")]
+    #[schema(value_type = super::shape::Email)]
     pub email: String,
     /// Six digits.
-    #[schema(example = "012345")]
+    #[schema(value_type = super::shape::Code)]
     pub otp: String,
 }
 
@@ -122,6 +122,7 @@ pub struct SessionUser {
     /// Their name.
     pub name: String,
     /// `patient` or `doctor`.
+    #[schema(value_type = Role)]
     pub role: String,
 }
 

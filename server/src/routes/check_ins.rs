@@ -29,7 +29,7 @@ const DAYS: RangeInclusive<u32> = 1..=3_650;
 const DAYS_DEFAULT: u32 = 30;
 
 /// How far ahead of the server's clock somebody's may be.
-pub(super) const AHEAD_US_MAX: i64 = engine::time::DAY_US;
+pub(crate) const AHEAD_US_MAX: i64 = engine::time::DAY_US;
 
 /// The operations, below `/api/v1`.
 pub fn router() -> OpenApiRouter<AppState> {
@@ -55,7 +55,7 @@ pub struct NewCheckIn {
     #[schema(minimum = 0, maximum = 200_000, example = 8200)]
     pub steps: Option<i32>,
     /// Up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<super::shape::Note>)]
     pub note: Option<String>,
     /// RFC 3339 with any offset, at most 24 hours ahead; now by default.
     #[schema(example = "2026-06-01T07:30:00Z", format = DateTime)]
@@ -81,7 +81,7 @@ pub struct ChangeCheckIn {
     #[schema(minimum = 0, maximum = 200_000)]
     pub steps: Option<i32>,
     /// Up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<super::shape::Note>)]
     pub note: Option<String>,
     /// RFC 3339.
     #[schema(nullable = false, format = DateTime)]

@@ -9,6 +9,7 @@ pub mod grants;
 pub mod health;
 mod ids;
 pub mod sessions;
+pub mod shape;
 pub mod symptoms;
 mod time;
 pub mod users;

@@ -55,10 +55,10 @@ pub struct SessionList {
 #[derive(Debug, ToSchema)]
 pub struct ChangePassword {
     /// The present one.
-    #[schema(format = Password)]
+    #[schema(value_type = super::shape::Password)]
     pub current_password: String,
     /// 8 to 1024 bytes.
-    #[schema(format = Password)]
+    #[schema(value_type = super::shape::Password)]
     pub new_password: String,
 }
 
@@ -66,13 +66,13 @@ pub struct ChangePassword {
 #[derive(Debug, ToSchema)]
 pub struct Reset {
     /// Their address.
-    #[schema(example = "ada@example.org")]
+    #[schema(value_type = super::shape::Email)]
     pub email: String,
     /// Six digits.
-    #[schema(example = "012345")]
+    #[schema(value_type = super::shape::Code)]
     pub otp: String,
     /// 8 to 1024 bytes.
-    #[schema(format = Password)]
+    #[schema(value_type = super::shape::Password)]
     pub password: String,
 }
 

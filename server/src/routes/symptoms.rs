@@ -37,10 +37,10 @@ pub fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, ToSchema)]
 pub struct NewSymptom {
     /// 1 to 200 characters.
-    #[schema(example = "headache", min_length = 1, max_length = 200)]
+    #[schema(value_type = super::shape::Name)]
     pub name: String,
     /// `mild`, `moderate`, `severe` or `critical`.
-    #[schema(example = "moderate")]
+    #[schema(value_type = super::shape::Severity)]
     pub severity: String,
     /// When it began: RFC 3339 with any offset, at most 24 hours ahead.
     #[schema(example = "2026-06-01T07:30:00Z", format = DateTime)]
@@ -49,7 +49,7 @@ pub struct NewSymptom {
     #[schema(format = DateTime)]
     pub resolved_at: Option<String>,
     /// Up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<super::shape::Note>)]
     pub notes: Option<String>,
 }
 
@@ -57,10 +57,10 @@ pub struct NewSymptom {
 #[derive(Debug, ToSchema)]
 pub struct ChangeSymptom {
     /// 1 to 200 characters.
-    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    #[schema(required = false, value_type = super::shape::Name)]
     pub name: Option<String>,
     /// `mild`, `moderate`, `severe` or `critical`.
-    #[schema(nullable = false)]
+    #[schema(required = false, value_type = super::shape::Severity)]
     pub severity: Option<String>,
     /// When it began.
     #[schema(nullable = false, format = DateTime)]
@@ -69,7 +69,7 @@ pub struct ChangeSymptom {
     #[schema(example = "2026-06-02T07:30:00Z", format = DateTime)]
     pub resolved_at: Option<String>,
     /// Up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<super::shape::Note>)]
     pub notes: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub struct Symptom {
     #[schema(example = "headache")]
     pub name: String,
     /// `mild`, `moderate`, `severe` or `critical`.
-    #[schema(example = "moderate")]
+    #[schema(value_type = super::shape::Severity)]
     pub severity: String,
     /// When it began.
     #[schema(example = "2026-06-01T07:30:00Z", format = DateTime)]

@@ -40,7 +40,7 @@ pub struct User {
     #[schema(example = "ada@example.org")]
     pub email: String,
     /// `patient` or `doctor`.
-    #[schema(example = "patient")]
+    #[schema(value_type = crate::auth::Role)]
     pub role: String,
     /// IANA name.
     #[schema(example = "Europe/Berlin")]
@@ -54,6 +54,7 @@ pub struct User {
 #[derive(Debug, ToSchema)]
 pub struct ChangeUser {
     /// 1 to 200 characters.
+    #[schema(value_type = Option<super::shape::Name>)]
     pub name: Option<String>,
     /// IANA name.
     #[schema(example = "Europe/Berlin")]

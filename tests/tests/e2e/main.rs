@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod control_copy;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod erasure;
@@ -15,6 +17,8 @@ mod operations;
 mod setup;
 #[cfg(test)]
 mod sharing;
+#[cfg(test)]
+mod testers;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

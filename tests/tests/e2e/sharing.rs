@@ -9,8 +9,8 @@ use crate::setup::server;
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Registers and logs in; a client with the access token.
-async fn person(server: &Server, name: &str, email: &str, role: &str) -> Client {
+/// Registers and logs in: a client with the access token.
+pub(crate) async fn person(server: &Server, name: &str, email: &str, role: &str) -> Client {
     let client = server.client();
     let body = json!({"name": name, "email": email, "password": PASSWORD, "role": role});
     client.post("/api/v1/auth/register", &body).await.expect(201);
@@ -18,7 +18,8 @@ async fn person(server: &Server, name: &str, email: &str, role: &str) -> Client 
     client.with_token(text(&login.expect(200).json(), "access_token"))
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+/// A text of an answer.
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 

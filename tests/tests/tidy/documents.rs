@@ -104,23 +104,72 @@ fn links_between_documents_lead_somewhere() {
     report("a link to nothing: correct it", &bad);
 }
 
+/// The names in code that a table's cell holds and that can be a test's: keys of the configuration have a dot.
+fn tests_of(cell: &str) -> impl Iterator<Item = &str> {
+    let names = cell.split('`').skip(1).step_by(2);
+    names.filter(|name| {
+        name.contains('_') && name.chars().all(|l| l.is_ascii_lowercase() || l.is_ascii_digit() || l == '_')
+    })
+}
+
+fn is_test(files: &[Source], name: &str) -> bool {
+    let (declaration, macro_made) = (format!("fn {name}("), format!("{name},"));
+    files.iter().any(|file| file.text.contains(&declaration) || file.text.contains(&macro_made))
+}
+
+/// The rows of a page's tables, with their lines, without heads.
+fn rows(page: &Source) -> Vec<(usize, Vec<String>)> {
+    let rows = page.lines().filter(|(_, line)| line.starts_with("| ") && !line.starts_with("| ---"));
+    rows.map(|(number, line)| (number, line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()))
+        .collect()
+}
+
+fn page(path: &str) -> Source {
+    all().into_iter().find(|file| file.path == path).unwrap()
+}
+
 #[test]
 fn every_test_that_proves_a_guarantee_exists() {
     let files = rust();
-    let page = all().into_iter().find(|file| file.path == "docs/src/guarantees.md").unwrap();
     let mut bad = Vec::new();
     let mut seen = 0;
-    for (number, line) in page.lines().filter(|(_, line)| line.starts_with("| ")) {
-        let Some(tests) = line.trim_matches('|').split('|').nth(1) else { continue };
-        for name in tests.split('`').skip(1).step_by(2) {
-            seen += 1;
-            let declaration = format!("fn {name}(");
-            let macro_made = format!("{name},");
-            if !files.iter().any(|file| file.text.contains(&declaration) || file.text.contains(&macro_made)) {
-                bad.push(format!("{}:{number}: {name}", page.path));
+    for (path, column) in [("docs/src/guarantees.md", 1), ("docs/src/asvs.md", 3)] {
+        for (number, cells) in rows(&page(path)) {
+            for name in cells.get(column).into_iter().flat_map(|cell| tests_of(cell)) {
+                seen += 1;
+                if !is_test(&files, name) {
+                    bad.push(format!("{path}:{number}: {name}"));
+                }
             }
         }
     }
-    assert!(seen > 30, "the tables of promises were not found");
+    assert!(seen > 130, "the tables of promises were not found: {seen} tests");
     report("no test has this name: name the one that proves the promise", &bad);
+}
+
+#[test]
+fn every_line_of_the_standard_has_a_state_and_its_proof_or_reason() {
+    let mut bad = Vec::new();
+    let mut met = 0;
+    for (number, cells) in rows(&page("docs/src/asvs.md")) {
+        let [line, _, state, proof] = cells.as_slice() else {
+            bad.push(format!("line {number}: not four cells"));
+            continue;
+        };
+        if line == "line" {
+            continue;
+        }
+        let is_proven = tests_of(proof).next().is_some() || proof.contains("](");
+        let is_right = match state.as_str() {
+            "met" => is_proven,
+            "in part" | "not met" | "n/a" => !proof.is_empty(),
+            _ => false,
+        };
+        met += usize::from(state == "met");
+        if !is_right {
+            bad.push(format!("{line}: {state}: {proof}"));
+        }
+    }
+    assert!(met > 30, "the table was not found: {met} lines are met");
+    report("`met` names a test or a page, any other state (`in part`, `not met`, `n/a`) says why", &bad);
 }

@@ -4,6 +4,8 @@ mod durable;
 mod paced;
 mod quiet;
 mod resource;
+mod scale;
+mod sharing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -98,6 +100,12 @@ impl<'a> Bench<'a> {
         }
         if !self.args.skips("paced") {
             self.paced(&data_dir)?;
+        }
+        if self.args.url.is_none() && !self.args.skips("sharing") {
+            self.sharing(&data_dir)?;
+        }
+        if self.args.url.is_none() && !self.args.skips("scale") {
+            self.scale()?;
         }
         if !self.args.skips("group") {
             self.group_commit()?;

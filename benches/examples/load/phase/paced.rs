@@ -55,7 +55,7 @@ impl Bench<'_> {
     }
 
     /// As many points as the phase needs, of the days after those of the ingest, and where those days end.
-    fn days_after(&self) -> Result<(Traffic, i64)> {
+    pub(super) fn days_after(&self) -> Result<(Traffic, i64)> {
         let points = self.args.paced_rate * self.args.paced_seconds as f64;
         let points_per_day = f64::from(self.people) * POINTS_PER_PERSON as f64 / f64::from(DAYS);
         let mut days = 1;

@@ -4,6 +4,7 @@ mod erasure;
 mod life;
 mod race;
 mod reads;
+mod standing;
 mod trail;
 mod walk;
 

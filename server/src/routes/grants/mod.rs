@@ -82,7 +82,8 @@ async fn invite(
 /// What one was asked for, and by whom: what waits and what holds, unless `status` says otherwise.
 #[utoipa::path(
     get, path = "/grants/incoming", tag = "grants",
-    params(("status" = Option<String>, Query, description = "`pending`, `active`, `declined`, `revoked`, `expired` or `all`")),
+    params(("status" = Option<String>, Query, description = "`pending`, `active`, `declined`, `revoked`, `expired` or `all`",
+        pattern = "^(pending|active|declined|revoked|expired|all)$")),
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "grants", body = IncomingList), (status = 422, description = "faults, located"))
 )]
@@ -105,7 +106,8 @@ async fn incoming(
 /// What one has asked for: what holds, unless `status` says otherwise.
 #[utoipa::path(
     get, path = "/grants/outgoing", tag = "grants",
-    params(("status" = Option<String>, Query, description = "`pending`, `active`, `declined`, `revoked`, `expired` or `all`")),
+    params(("status" = Option<String>, Query, description = "`pending`, `active`, `declined`, `revoked`, `expired` or `all`",
+        pattern = "^(pending|active|declined|revoked|expired|all)$")),
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "grants", body = OutgoingList), (status = 422, description = "faults, located"))
 )]

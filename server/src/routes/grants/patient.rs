@@ -12,11 +12,12 @@ use utoipa_axum::routes;
 
 use super::overview;
 use super::schema::{Overview, PatientCheckIns, PatientSymptoms, Summary};
-use crate::access::{Look, Permission, Visitor, admit};
+use crate::access::{Look, Permission, Standing, Visitor, admit};
 use crate::control::entities::check_in;
 use crate::control::repository::{check_ins, symptoms};
 use crate::error::ApiError;
 use crate::extract::Query;
+use crate::routes::check_ins::AHEAD_US_MAX;
 use crate::routes::symptoms::DAYS_DEFAULT as SYMPTOM_DAYS_DEFAULT;
 use crate::routes::wearables::question::Question;
 use crate::routes::wearables::schema::{Latest, Reading, ReadingParams};
@@ -28,7 +29,7 @@ const DAYS: RangeInclusive<u32> = 1..=365;
 const DAYS_DEFAULT: u32 = 30;
 
 /// What lets points be read: [`Permission::CheckIns`] includes it.
-const POINTS: [Permission; 1] = [Permission::Wearables];
+static POINTS: [Permission; 1] = [Permission::Wearables];
 
 /// The operations, below `/api/v1`.
 pub fn router() -> OpenApiRouter<AppState> {
@@ -63,7 +64,7 @@ async fn read_check_ins(
     let days = Query::days(raw.as_deref(), DAYS, DAYS_DEFAULT)?;
     let now_us = state.clock.now_us();
     let since_us = days.since_us(now_us);
-    let look = Look { what: "check_ins", metric: None, range: Some((since_us, now_us)) };
+    let look = Look { what: "check_ins", metric: None, range: Some((since_us, shown_until_us(now_us))) };
     let admitted = admit(&state.control, &visitor, &patient_id, &[Permission::CheckIns], look).await?;
     let rows = check_ins::of_user(admitted.on(), &patient_id, since_us).await?;
     let (patient, _) = admitted.commit().await?;
@@ -98,7 +99,7 @@ async fn read_symptoms(
 ) -> Result<Json<PatientSymptoms>, ApiError> {
     let now_us = state.clock.now_us();
     let since_us = Query::days(raw.as_deref(), DAYS, SYMPTOM_DAYS_DEFAULT)?.since_us(now_us);
-    let look = Look { what: "symptoms", metric: None, range: Some((since_us, now_us)) };
+    let look = Look { what: "symptoms", metric: None, range: Some((since_us, shown_until_us(now_us))) };
     let admitted = admit(&state.control, &visitor, &patient_id, &[Permission::Symptoms], look).await?;
     let rows = symptoms::of_user(admitted.on(), &patient_id, since_us).await?;
     let (patient, _) = admitted.commit().await?;
@@ -136,7 +137,8 @@ async fn read_metric(
     let look = Look { what: "wearables", metric: Some(metric), range: Some((times.start, times.end)) };
     let admitted = admit(&state.control, &visitor, &patient_id, &POINTS, look).await?;
     let (_, user) = admitted.commit().await?;
-    Ok(answer(question.ask(&state.engine, user).await?))
+    let standing = Standing::new(&state.control, &visitor, &patient_id, &POINTS);
+    Ok(standing.guard(answer(question.ask(&state.engine, user).await?)))
 }
 
 /// The newest point of each of a patient's metrics. Wants the permission `wearables` or `check_ins`.
@@ -188,7 +190,7 @@ async fn read_overview(
     let days = Query::days(raw.as_deref(), DAYS, DAYS_DEFAULT)?;
     let now_us = state.clock.now_us();
     let (since_us, before_us) = (days.since_us(now_us), now_us.saturating_sub(2 * days.us()));
-    let look = Look { what: "overview", metric: None, range: Some((before_us, now_us)) };
+    let look = Look { what: "overview", metric: None, range: Some((before_us, shown_until_us(now_us))) };
     let admitted = admit(&state.control, &visitor, &patient_id, &POINTS, look).await?;
     let summaries = if admitted.also_allows(Permission::CheckIns) {
         let rows = check_ins::of_user(admitted.on(), &patient_id, before_us).await?;
@@ -212,6 +214,12 @@ async fn read_overview(
         latest,
         metrics,
     }))
+}
+
+/// The first moment behind what a listing may show: what people say of their day may be a little ahead of our clock, and
+/// a record must not say less than was read.
+fn shown_until_us(now_us: i64) -> i64 {
+    now_us.saturating_add(AHEAD_US_MAX).saturating_add(1)
 }
 
 /// Averages over what is present.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::{Permission, Status};
 use crate::routes::check_ins::CheckIn;
 use crate::routes::symptoms::Symptom;
 
@@ -10,13 +11,13 @@ use crate::routes::symptoms::Symptom;
 #[derive(Debug, ToSchema)]
 pub struct Invite {
     /// The patient's address; it need not have an account.
-    #[schema(example = "ada@example.org")]
+    #[schema(value_type = crate::routes::shape::Email)]
     pub patient_email: String,
     /// Some of `check_ins` (which includes `wearables`), `symptoms`, `wearables`, `wearables_write`.
-    #[schema(example = json!(["check_ins", "symptoms"]))]
+    #[schema(min_items = 1, value_type = HashSet<Permission>, example = json!(["check_ins", "symptoms"]))]
     pub permissions: Vec<String>,
     /// For the patient to read, up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<crate::routes::shape::Note>)]
     pub message: Option<String>,
     /// When invitation or grant ends by itself; never by default.
     #[schema(example = "2027-01-01T00:00:00Z", format = DateTime)]
@@ -27,7 +28,7 @@ pub struct Invite {
 #[derive(Debug, ToSchema)]
 pub struct Accept {
     /// A part of what was asked for; all of it by default.
-    #[schema(example = json!(["symptoms"]))]
+    #[schema(min_items = 1, value_type = Option<HashSet<Permission>>, example = json!(["symptoms"]))]
     pub permissions: Option<Vec<String>>,
 }
 
@@ -35,7 +36,7 @@ pub struct Accept {
 #[derive(Debug, ToSchema)]
 pub struct Narrow {
     /// A part of what was granted.
-    #[schema(example = json!(["symptoms"]))]
+    #[schema(min_items = 1, value_type = HashSet<Permission>, example = json!(["symptoms"]))]
     pub permissions: Vec<String>,
 }
 
@@ -55,10 +56,10 @@ pub struct OutgoingGrant {
     #[schema(example = "ada@example.org")]
     pub patient_email: String,
     /// What is asked for, or granted.
-    #[schema(example = json!(["check_ins", "symptoms"]))]
+    #[schema(value_type = HashSet<Permission>, example = json!(["check_ins", "symptoms"]))]
     pub permissions: Vec<&'static str>,
     /// `pending`, `active`, `declined`, `revoked` or `expired`.
-    #[schema(example = "active")]
+    #[schema(value_type = Status)]
     pub status: &'static str,
     /// When it was asked for.
     #[schema(format = DateTime)]
@@ -97,12 +98,12 @@ pub struct IncomingGrant {
     /// Who was asked.
     pub patient_email: String,
     /// What is asked for, or granted.
-    #[schema(example = json!(["check_ins", "symptoms"]))]
+    #[schema(value_type = HashSet<Permission>, example = json!(["check_ins", "symptoms"]))]
     pub permissions: Vec<&'static str>,
     /// From the doctor.
     pub message: Option<String>,
     /// `pending`, `active`, `declined`, `revoked` or `expired`.
-    #[schema(example = "pending")]
+    #[schema(value_type = Status)]
     pub status: &'static str,
     /// When it was asked for.
     #[schema(format = DateTime)]

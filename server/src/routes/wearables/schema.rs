@@ -213,8 +213,12 @@ pub struct ReadingParams {
     /// The page before's `next_cursor`.
     pub cursor: Option<String>,
     /// `15m`, `1h`, `1d`, `7d` (from Monday) or `1mo`: figures per bucket instead of points.
+    #[param(pattern = "^(15m|1h|1d|7d|1mo)$")]
     pub bucket: Option<String>,
     /// With `bucket`: some of `avg,min,max,sum,count,first,last,p50,p95,stddev`; `avg,min,max,count` by default.
+    #[param(
+        pattern = "^(avg|min|max|sum|count|first|last|p50|p95|stddev)(,(avg|min|max|sum|count|first|last|p50|p95|stddev))*$"
+    )]
     pub agg: Option<String>,
     /// With `bucket`: whose local days, as an IANA name; `UTC` by default.
     #[param(example = "Europe/Berlin")]
