@@ -242,7 +242,7 @@ fn write_fraction(fraction_us: u32, out: &mut Vec<u8>) {
     for pair in [fraction_us / 10_000, fraction_us / 100 % 100, fraction_us % 100] {
         out.extend_from_slice(&digits_of(pair));
     }
-    if fraction_us % 1_000 == 0 {
+    if fraction_us.is_multiple_of(1_000) {
         out.truncate(out.len() - 3);
     }
     out.push(b'Z');

@@ -208,7 +208,7 @@ mod tests {
             for bit in 0..8 {
                 let mut bytes = DATA;
                 bytes[at] ^= 1 << bit;
-                drop(read(&bytes));
+                let _ = read(&bytes);
             }
         }
     }

@@ -201,6 +201,7 @@ fn plain<T>(content: &[u8], count: usize, of: impl Fn([u8; 8]) -> T) -> Option<V
     Some(numbers.iter().map(|number| of(*number)).collect())
 }
 
+#[expect(clippy::many_single_char_names, reason = "eight streams, one for each byte")]
 fn byte_stream_split<T>(content: &[u8], rows: usize, of: impl Fn([u8; 8]) -> T) -> Option<Vec<T>> {
     if rows == 0 || content.len() != rows.checked_mul(8)? {
         return None;

@@ -59,9 +59,13 @@ impl Sum {
                 sum.add(*value);
             }
         }
-        rest.iter().for_each(|value| self.add(*value));
+        for value in rest {
+            self.add(*value);
+        }
         if !groups.is_empty() {
-            sums.into_iter().for_each(|sum| self.merge(sum));
+            for sum in sums {
+                self.merge(sum);
+            }
         }
     }
 
