@@ -16,6 +16,9 @@ use crate::config::SecretUrl;
 /// A moment of 2026.
 pub(crate) const NOW_US: i64 = 1_780_000_000_000_000;
 
+/// Statements, in the order in which they were asked.
+pub(crate) type Heard = Arc<std::sync::Mutex<Vec<String>>>;
+
 /// An open database and what keeps it.
 pub(crate) struct Fixture {
     _dir: tempfile::TempDir,
@@ -55,6 +58,18 @@ impl Fixture {
         let clock = Arc::new(ManualClock::at(NOW_US));
         let control = Control::open(&config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         Self { _dir: dir, config, clock, control }
+    }
+
+    /// The same database, with every statement of it that is asked from now on.
+    pub(crate) async fn overheard(mut self) -> (Self, Heard) {
+        let open::Opened { mut pool, watch } = open::open(&self.config).await.unwrap();
+        let heard = Heard::default();
+        let hearing = Arc::clone(&heard);
+        pool.set_metric_callback(move |info| hearing.lock().unwrap().push(info.statement.sql.clone()));
+        let Inner { turn, wait_max, clock, .. } = &*self.control.inner;
+        let (turn, wait_max, clock) = (turn.clone(), *wait_max, Arc::clone(clock));
+        self.control = Control { inner: Arc::new(Inner { pool, watch, turn, wait_max, clock }) };
+        (self, heard)
     }
 
     /// A second process's view of the same database.

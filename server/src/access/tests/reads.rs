@@ -92,6 +92,25 @@ async fn a_symptom_is_made_resolved_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_request_asks_for_its_grant_and_its_key_once() {
+    let (database, heard) = Database::new().await.overheard().await;
+    let stage = Stage::on(database).await;
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    stage.grant(&doctor, &ada, &["check_ins", "symptoms"]).await;
+    for path in ["check-ins", "symptoms", "wearables/latest", "wearables/metric/heart_rate", "overview"] {
+        heard.lock().unwrap().clear();
+        stage.read(&doctor.key, &format!("/grants/patient/{}/{path}", ada.id)).await;
+        let heard = heard.lock().unwrap();
+        // Nothing is remembered here, so the key is looked up by each request; a running server remembers it.
+        for table in ["grants", "api_keys", "audit_heads"] {
+            let asked = heard.iter().filter(|sql| sql.contains(&format!(" FROM \"{table}\"")));
+            let expected = if table == "audit_heads" { 1..=2 } else { 1..=1 };
+            assert!(expected.contains(&asked.count()), "{path}, {table}: {heard:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_summary_is_over_what_is_present_and_null_where_nothing_is() {
     let stage = Stage::new().await;
     let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);

@@ -122,17 +122,12 @@ async fn insert(on: &DatabaseTransaction, table: &Table, values: Vec<Value>) -> 
     }
     let dialect = backend(on);
     let columns: Vec<_> = table.columns.iter().map(Column::quoted).collect();
-    let mut sql = format!("INSERT INTO {} ({}) VALUES ", table.quoted(), columns.join(", "));
-    for (index, _) in values.iter().enumerate() {
-        let is_first = index.is_multiple_of(columns.len());
-        sql += match (index, is_first) {
-            (0, _) => "(",
-            (_, true) => "), (",
-            (_, false) => ", ",
-        };
-        sql += &if dialect == DbBackend::Postgres { format!("${}", index + 1) } else { "?".to_owned() };
-    }
-    sql += ")";
+    let marks: Vec<_> = match dialect {
+        DbBackend::Postgres => (1..=values.len()).map(|number| format!("${number}")).collect(),
+        _ => vec!["?".to_owned(); values.len()],
+    };
+    let rows: Vec<_> = marks.chunks(columns.len()).map(|row| format!("({})", row.join(", "))).collect();
+    let sql = format!("INSERT INTO {} ({}) VALUES {}", table.quoted(), columns.join(", "), rows.join(", "));
     let inserted = on.execute_raw(Statement::from_sql_and_values(dialect, sql, values)).await;
     inserted.map(|_| ()).map_err(at("insert rows"))
 }
