@@ -121,10 +121,7 @@ async fn what_cannot_be_copied_is_refused_before_anything_is_made() {
 /// A fresh schema on the PostgreSQL server of `AVYCENNA_TEST_POSTGRES`.
 async fn postgres(schema: &str) -> Option<String> {
     let Ok(url) = std::env::var("AVYCENNA_TEST_POSTGRES") else {
-        #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-        {
-            eprintln!("SKIPPED: set AVYCENNA_TEST_POSTGRES=postgres://user:password@host/database to test PostgreSQL");
-        }
+        eprintln!("SKIPPED: set AVYCENNA_TEST_POSTGRES=postgres://user:password@host/database to test PostgreSQL");
         return None;
     };
     let admin = sea_orm::Database::connect(&url).await.unwrap();
