@@ -50,7 +50,8 @@ impl Fixture {
         let new = NewKey { name: "k".to_owned(), scopes: Scopes::ALL, expires_at: None };
         let (_, key) = auth.create_key(&user.id, new).await.unwrap();
         let mail = Mailer::open(&config).unwrap();
-        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail);
+        let webhooks = crate::webhooks::Webhooks::open(&config).unwrap();
+        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail, webhooks);
         let edge = Edge::new(crate::router::router(state.clone()), state.clone());
         Self { edge, state, disk, key, _database: database }
     }

@@ -15,11 +15,13 @@
 //! - A streamed answer is looked after while it leaves: [`Standing`].
 //! - There is no way around it for anybody: no role and no scope stands above a grant.
 //!
-//! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s.
+//! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s. Who is told
+//! of what by a webhook is for [`receive`] to say.
 
 pub mod audit;
 pub mod invitation;
 pub mod permission;
+pub mod receive;
 mod standing;
 pub mod state;
 #[cfg(test)]

@@ -67,7 +67,8 @@ impl Stage {
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let mail = Mailer::open(&config).unwrap();
-        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail);
+        let webhooks = crate::webhooks::Webhooks::open(&config).unwrap();
+        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail, webhooks);
         let edge = Edge::new(crate::router::router(state.clone()), state.clone());
         Self { edge, state, clock: Arc::clone(&database.clock), database }
     }
