@@ -25,7 +25,7 @@ pub mod receive;
 mod standing;
 pub mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::IpAddr;
 
@@ -51,6 +51,13 @@ use crate::state::AppState;
 pub struct Visitor {
     principal: Principal,
     address: IpAddr,
+}
+
+impl Visitor {
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 impl FromRequestParts<AppState> for Visitor {

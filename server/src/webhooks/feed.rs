@@ -8,7 +8,8 @@ use super::KEPT_US;
 use super::outbox::{Error, again};
 use crate::access::receive::Judge;
 use crate::control::entities::webhook;
-use crate::control::repository::deliveries::{self, Owed, Place, Which};
+use crate::control::repository::deliveries::{self, Owed, Stretch, Which};
+use crate::control::repository::outbox;
 use crate::control::{self, Control};
 
 /// Rows that are looked through at once.
@@ -23,18 +24,18 @@ pub const RECOVERED_MAX: usize = 100_000;
 /// From where a feed is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// Behind an event.
-    Behind(Place),
+    /// Behind the event of a seq.
+    Behind(i64),
     /// From a time on, microseconds.
     Time(i64),
 }
 
 impl Since {
-    fn bounds(self, now_us: i64) -> (Place, i64) {
+    fn stretch(self, last_seq: i64, now_us: i64) -> Stretch {
         let oldest_us = now_us.saturating_sub(KEPT_US);
         match self {
-            Self::Behind(place) => (place, oldest_us),
-            Self::Time(time_us) => ((-1, -1), time_us.max(oldest_us)),
+            Self::Behind(behind_seq) => Stretch { behind_seq, last_seq, since_us: oldest_us },
+            Self::Time(time_us) => Stretch { behind_seq: 0, last_seq, since_us: time_us.max(oldest_us) },
         }
     }
 }
@@ -48,7 +49,18 @@ pub struct Page {
     pub next_since: Option<String>,
 }
 
-/// At most `count_max` events that an endpoint's owner may have now.
+/// The last event that a feed may show at this moment, so that whoever goes on behind it misses none.
+///
+/// # Errors
+/// [`control::Error`].
+pub async fn settled(control: &Control) -> control::Result<i64> {
+    let write = control.write().await?;
+    let last_seq = outbox::settled(write.on()).await?;
+    write.commit().await?;
+    Ok(last_seq)
+}
+
+/// At most `count_max` events, up to [`settled`], that an endpoint's owner may have now.
 ///
 /// # Errors
 /// [`control::Error`].
@@ -56,21 +68,21 @@ pub async fn page(
     on: &impl ConnectionTrait,
     judge: &mut Judge<'_>,
     webhook_id: &str,
-    since: Since,
+    (since, last_seq): (Since, i64),
     (count_max, now_us): (usize, i64),
 ) -> control::Result<Page> {
-    let (mut behind, since_us) = since.bounds(now_us);
+    let mut stretch = since.stretch(last_seq, now_us);
     let mut page = Page::default();
     let mut scanned = 0;
     loop {
-        let rows = deliveries::owed(on, webhook_id, Which::All, (behind, since_us), PAGE_ROWS).await?;
+        let rows = deliveries::owed(on, webhook_id, Which::All, stretch, PAGE_ROWS).await?;
         let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
         for row in rows {
             if page.events.len() == count_max || scanned == SCANNED_ROWS_MAX {
                 return Ok(page);
             }
             scanned += 1;
-            behind = (row.epoch, row.event_seq);
+            stretch.behind_seq = row.event_seq;
             page.next_since = Some(row.event_id.clone());
             if judge.may_receive(on, &row.kind, row.patient_id.as_deref(), &row.subject_id).await? {
                 page.events.push(row);
@@ -90,14 +102,14 @@ pub async fn page(
 /// [`Error`].
 pub async fn recover(control: &Control, endpoint: &webhook::Model, since: Since) -> Result<usize, Error> {
     let now_us = control.now_us();
-    let (mut behind, since_us) = since.bounds(now_us);
+    let mut stretch = since.stretch(i64::MAX, now_us);
     let mut count = 0;
     loop {
         let write = control.write().await?;
         let on = write.on();
-        let rows = deliveries::owed(on, &endpoint.id, Which::Failed, (behind, since_us), PAGE_ROWS).await?;
+        let rows = deliveries::owed(on, &endpoint.id, Which::Failed, stretch, PAGE_ROWS).await?;
         let Some(last) = rows.last() else { return Ok(count) };
-        behind = (last.epoch, last.event_seq);
+        stretch.behind_seq = last.event_seq;
         let mut judge = Judge::new(&endpoint.user_id, now_us);
         let mut seqs = Vec::new();
         for row in &rows {

@@ -13,8 +13,6 @@ pub struct Model {
     pub webhook_id: String,
     /// Which event.
     pub event_seq: i64,
-    /// The transaction's number on PostgreSQL, 0 on SQLite.
-    pub epoch: i64,
     /// `event`, `replay` or `test`: why it is sent.
     pub origin: String,
     /// `pending`, `delivered`, `dropped`, or `withdrawn` where access ended before.

@@ -5,8 +5,6 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
 use super::in_dialect;
 
-/// `epoch` is what a reader of a feed orders by before `event_seq`: on PostgreSQL the transaction's number, since a number
-/// of a sequence may become visible later than a higher one. SQLite has one writer at a time, and 0 does.
 const TABLES: &str = "
 CREATE TABLE webhooks (
     id TEXT NOT NULL PRIMARY KEY,
@@ -45,7 +43,6 @@ CREATE TABLE deliveries (
     id TEXT NOT NULL PRIMARY KEY,
     webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
     event_seq $int NOT NULL REFERENCES events (seq) ON DELETE CASCADE,
-    epoch $int NOT NULL DEFAULT $epoch,
     origin TEXT NOT NULL CHECK (origin IN ('event', 'replay', 'test')),
     status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'dropped', 'withdrawn')),
     tries $short NOT NULL,
@@ -59,7 +56,7 @@ CREATE TABLE deliveries (
 ) $strict;
 CREATE INDEX deliveries_due ON deliveries (webhook_id, due_at, event_seq) WHERE status = 'pending';
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, created_at, id);
-CREATE INDEX deliveries_owed ON deliveries (webhook_id, epoch, event_seq) WHERE origin = 'event';
+CREATE INDEX deliveries_owed ON deliveries (webhook_id, event_seq) WHERE origin = 'event';
 CREATE INDEX deliveries_by_event ON deliveries (event_seq);
 ";
 
@@ -78,12 +75,13 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         use sea_orm::ConnectionTrait;
         let is_postgres = manager.get_database_backend() == DbBackend::Postgres;
-        let (serial, epoch) = if is_postgres {
-            ("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "(pg_current_xact_id()::text::bigint)")
+        // What SQLite gave away once is given to no other row, as on PostgreSQL: feeds are read behind a number.
+        let serial = if is_postgres {
+            "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
         } else {
-            ("INTEGER PRIMARY KEY AUTOINCREMENT", "0")
+            "INTEGER PRIMARY KEY AUTOINCREMENT"
         };
-        let tables = TABLES.replace("$serial", serial).replace("$epoch", epoch);
+        let tables = TABLES.replace("$serial", serial);
         manager.get_connection().execute_unprepared(&in_dialect(&tables, is_postgres)).await?;
         Ok(())
     }

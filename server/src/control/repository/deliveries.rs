@@ -2,8 +2,7 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, Statement,
-    Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, Statement, Value,
 };
 
 use super::super::entities::delivery::{ActiveModel, Column, Entity};
@@ -221,15 +220,10 @@ pub async fn by_id(on: &impl ConnectionTrait, webhook_id: &str, id: &str) -> Res
     Listed::find_by_statement(statement).one(on).await.map_err(at("find a delivery"))
 }
 
-/// A place in what an endpoint was owed: epoch and seq of the last event that was read.
-pub type Place = (i64, i64);
-
 /// An event that an endpoint was owed.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Owed {
-    /// Its place: the epoch.
-    pub epoch: i64,
-    /// Its place: the order within.
+    /// Its place.
     pub event_seq: i64,
     /// Its id.
     pub event_id: String,
@@ -252,8 +246,18 @@ pub enum Which {
     Failed,
 }
 
-/// What an endpoint was owed behind a place and not before a time, in order. On PostgreSQL nothing is shown beside which
-/// a transaction that is still open could put something earlier: a reader who goes on behind the last one misses none.
+/// A stretch of what an endpoint was owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Behind the event of this seq.
+    pub behind_seq: i64,
+    /// Up to the event of this seq.
+    pub last_seq: i64,
+    /// Not from before this.
+    pub since_us: i64,
+}
+
+/// What an endpoint was owed, in order.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
@@ -261,14 +265,9 @@ pub async fn owed(
     on: &impl ConnectionTrait,
     webhook_id: &str,
     which: Which,
-    (behind, since_us): (Place, i64),
+    stretch: Stretch,
     count_max: i64,
 ) -> Result<Vec<Owed>> {
-    let is_postgres = on.get_database_backend() == DbBackend::Postgres;
-    let settled = match is_postgres {
-        true => "AND d.epoch < pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-        false => "",
-    };
     let failed = match which {
         Which::All => "",
         Which::Failed => {
@@ -277,28 +276,29 @@ pub async fn owed(
         }
     };
     let sql = format!(
-        "SELECT d.epoch, d.event_seq, e.id AS event_id, e.kind, e.patient_id, e.subject_id, e.body \
+        "SELECT d.event_seq, e.id AS event_id, e.kind, e.patient_id, e.subject_id, e.body \
          FROM deliveries d JOIN events e ON e.seq = d.event_seq \
-         WHERE d.webhook_id = $1 AND d.origin = 'event' AND (d.epoch, d.event_seq) > ($2, $3) \
-         AND e.created_at >= $4 {settled} {failed} ORDER BY d.epoch, d.event_seq LIMIT $5"
+         WHERE d.webhook_id = $1 AND d.origin = 'event' AND d.event_seq > $2 AND d.event_seq <= $3 \
+         AND e.created_at >= $4 {failed} ORDER BY d.event_seq LIMIT $5"
     );
-    let values: [Value; 5] = [webhook_id.into(), behind.0.into(), behind.1.into(), since_us.into(), count_max.into()];
+    let Stretch { behind_seq, last_seq, since_us } = stretch;
+    let values: [Value; 5] = [webhook_id.into(), behind_seq.into(), last_seq.into(), since_us.into(), count_max.into()];
     let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
     Owed::find_by_statement(statement).all(on).await.map_err(at("list owed events"))
 }
 
-/// Where an event stands in what an endpoint was owed.
+/// The seq of an event that an endpoint was owed.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
-pub async fn place(on: &impl ConnectionTrait, webhook_id: &str, event_id: &str) -> Result<Option<Place>> {
-    let sql = "SELECT d.epoch, d.event_seq FROM deliveries d JOIN events e ON e.seq = d.event_seq \
+pub async fn place(on: &impl ConnectionTrait, webhook_id: &str, event_id: &str) -> Result<Option<i64>> {
+    let sql = "SELECT d.event_seq FROM deliveries d JOIN events e ON e.seq = d.event_seq \
                WHERE d.webhook_id = $1 AND e.id = $2 AND d.origin = 'event'";
     let values: [Value; 2] = [webhook_id.into(), event_id.into()];
     let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
     let at = at("find an owed event");
     let Some(row) = on.query_one_raw(statement).await.map_err(&at)? else { return Ok(None) };
-    Ok(Some((row.try_get("", "epoch").map_err(&at)?, row.try_get("", "event_seq").map_err(&at)?)))
+    Ok(Some(row.try_get("", "event_seq").map_err(&at)?))
 }
 
 /// How much waits: number, and the earliest time from which something is due.

@@ -1,8 +1,8 @@
 //! Events that receivers are owed: rows that are written in the transaction of their cause.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Statement, Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Statement, Value,
 };
 
 use super::super::entities::{delivery, event};
@@ -114,6 +114,23 @@ pub async fn insert_deliveries(on: &impl ConnectionTrait, new: Vec<NewDelivery>)
     });
     delivery::Entity::insert_many(rows).exec_without_returning(on).await.map_err(at("insert deliveries"))?;
     Ok(())
+}
+
+/// The highest seq below which no event can appear any more. On PostgreSQL a transaction may get its number before another
+/// one and be seen behind it: those that are writing at this moment are waited for. Run it in a transaction of its own,
+/// which nothing else makes long.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn settled(on: &impl ConnectionTrait) -> Result<i64> {
+    if on.get_database_backend() != DbBackend::Postgres {
+        return Ok(i64::MAX);
+    }
+    let at = at("wait for events that are being written");
+    on.execute_unprepared("LOCK TABLE events IN SHARE MODE").await.map_err(&at)?;
+    let statement = Statement::from_string(DbBackend::Postgres, "SELECT COALESCE(MAX(seq), 0) FROM events");
+    let row = on.query_one_raw(statement).await.map_err(&at)?;
+    row.map_or(Ok(0), |row| row.try_get_by_index(0).map_err(&at))
 }
 
 /// Deletes every event about a person, with the bodies in every queue and feed and what receivers answered to them; and

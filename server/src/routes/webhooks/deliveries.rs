@@ -163,12 +163,11 @@ async fn replay(
 )]
 async fn events(
     visitor: Visitor,
-    Reader(principal): Reader,
     State(state): State<AppState>,
     Path(id): Path<String>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, ApiError> {
-    let endpoint = own(&state, principal.user.as_str(), &id).await?;
+    let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
     let now_us = state.clock.now_us();
     let mut query = Query::parse(raw.as_deref(), &["since", "limit"])?;
     let limit = query.integer("limit", LIMIT).unwrap_or(LIMIT_DEFAULT);
@@ -184,10 +183,11 @@ async fn events(
         Some(_) => Since::Time(query.moment_us("since").unwrap_or_default()),
     };
     query.finish()?;
+    let last_seq = feed::settled(&state.control).await?;
     // What is read is written down in the same transaction, as every read of another's data.
     let write = state.control.write().await?;
     let mut judge = Judge::new(&endpoint.user_id, now_us);
-    let page = feed::page(write.on(), &mut judge, &endpoint.id, since, (limit as usize, now_us)).await?;
+    let page = feed::page(write.on(), &mut judge, &endpoint.id, (since, last_seq), (limit as usize, now_us)).await?;
     judge.record(write.on(), &visitor, "webhook_events").await?;
     write.commit().await?;
     // Bodies go out byte by byte as they were signed, not parsed and written anew.

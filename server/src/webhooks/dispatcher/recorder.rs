@@ -67,7 +67,7 @@ impl Recorder {
             let is_written = written.is_some();
             for record in batch.drain(..) {
                 // Nobody waits if its worker is gone.
-                drop(record.done.send(is_written));
+                let _ = record.done.send(is_written);
             }
             for end in written.into_iter().flatten() {
                 self.figures.dropped(end.dropped.len());
