@@ -53,7 +53,7 @@ impl Rules {
     }
 
     /// Whether an address may be called.
-    pub(crate) fn allow(&self, address: IpAddr) -> bool {
+    pub(crate) fn permit(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.allowed.iter().any(|network| network.0.contains(&address))
             || match address {
@@ -171,7 +171,7 @@ mod tests {
             "1fff:ffff::1",
         ];
         for text in refused {
-            assert!(!rules.allow(text.parse().unwrap()), "{text}");
+            assert!(!rules.permit(text.parse().unwrap()), "{text}");
         }
         let public = [
             "1.0.0.0",
@@ -206,7 +206,7 @@ mod tests {
             "3ffe::1",
         ];
         for text in public {
-            assert!(rules.allow(text.parse().unwrap()), "{text}");
+            assert!(rules.permit(text.parse().unwrap()), "{text}");
         }
     }
 
@@ -214,10 +214,10 @@ mod tests {
     fn what_the_operator_names_is_allowed_and_nothing_beside_it() {
         let rules = rules(&["127.0.0.0/8", "10.1.0.0/16", "fd00::/8"]);
         for text in ["127.0.0.1", "::ffff:127.0.0.1", "10.1.255.255", "fd12::1", "8.8.8.8"] {
-            assert!(rules.allow(text.parse().unwrap()), "{text}");
+            assert!(rules.permit(text.parse().unwrap()), "{text}");
         }
         for text in ["::1", "10.2.0.0", "10.0.255.255", "169.254.169.254", "fc00::1", "64:ff9b::7f00:1"] {
-            assert!(!rules.allow(text.parse().unwrap()), "{text}");
+            assert!(!rules.permit(text.parse().unwrap()), "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::address::Rules;
@@ -54,7 +55,11 @@ impl Resolver {
     /// With the system's name servers.
     pub(crate) fn system(rules: Arc<Rules>) -> Self {
         let source = match TokioResolver::builder_tokio() {
-            Ok(builder) => Source::System(Box::new(builder.build())),
+            Ok(mut builder) => {
+                // All addresses are judged, not those of one family alone.
+                builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+                Source::System(Box::new(builder.build()))
+            }
             Err(error) => {
                 tracing::warn!(%error, "no configuration of name servers: webhooks reach addresses alone, no names");
                 Source::Nobody
@@ -75,7 +80,7 @@ impl Resolver {
         if found.is_empty() {
             return Err(ResolveError::Unknown);
         }
-        if found.iter().all(|address| self.rules.allow(*address)) { Ok(found) } else { Err(ResolveError::Refused) }
+        if found.iter().all(|address| self.rules.permit(*address)) { Ok(found) } else { Err(ResolveError::Refused) }
     }
 
     async fn look(&self, name: &str) -> Vec<IpAddr> {

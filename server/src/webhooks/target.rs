@@ -80,7 +80,7 @@ fn host(url: &Url, text: &str, rules: &Rules) -> Result<TargetHost, &'static str
         Some(Host::Domain(name)) => return name_of(name, written, rules).map(TargetHost::Name),
         None => return Err("must name a host"),
     };
-    if rules.allow(address) { Ok(TargetHost::Address(address)) } else { Err(REFUSED) }
+    if rules.permit(address) { Ok(TargetHost::Address(address)) } else { Err(REFUSED) }
 }
 
 fn name_of(name: &str, written: &str, rules: &Rules) -> Result<String, &'static str> {

@@ -47,23 +47,28 @@ pub struct Job {
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn next(on: &impl ConnectionTrait, webhook_id: &str, now_us: i64, flying: &[String]) -> Result<Option<Job>> {
-    let except = if flying.is_empty() {
+    let sql = next_sql(flying.len());
+    let fixed: [Value; 2] = [webhook_id.into(), now_us.into()];
+    let values = fixed.into_iter().chain(flying.iter().map(|id| id.as_str().into()));
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    Job::find_by_statement(statement).one(on).await.map_err(at("find the next delivery"))
+}
+
+/// The statement of [`next`], with so many deliveries left out.
+pub(in crate::control) fn next_sql(flying: usize) -> String {
+    let except = if flying == 0 {
         String::new()
     } else {
-        let places: Vec<_> = (3..3 + flying.len()).map(|nth| format!("${nth}")).collect();
+        let places: Vec<_> = (3..3 + flying).map(|nth| format!("${nth}")).collect();
         format!("AND d.id NOT IN ({})", places.join(", "))
     };
-    let sql = format!(
+    format!(
         "SELECT d.id AS delivery_id, d.tries, e.id AS event_id, e.kind, e.patient_id, e.subject_id, e.body, \
          d.webhook_id, w.user_id, w.url, w.secret, w.old_secret, w.old_secret_until, w.failing_since \
          FROM deliveries d JOIN events e ON e.seq = d.event_seq JOIN webhooks w ON w.id = d.webhook_id \
          WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.due_at <= $2 AND w.disabled_at IS NULL {except} \
          ORDER BY d.due_at, d.event_seq LIMIT 1"
-    );
-    let fixed: [Value; 2] = [webhook_id.into(), now_us.into()];
-    let values = fixed.into_iter().chain(flying.iter().map(|id| id.as_str().into()));
-    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    Job::find_by_statement(statement).one(on).await.map_err(at("find the next delivery"))
+    )
 }
 
 /// What a try left behind.
@@ -87,7 +92,7 @@ pub struct Try {
     pub error: Option<&'static str>,
 }
 
-/// Writes a try down, unless the delivery has ended meanwhile.
+/// Writes a try down. One that failed changes nothing of a delivery that has ended meanwhile.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
@@ -105,8 +110,11 @@ pub async fn record(on: &impl ConnectionTrait, id: &str, made: &Try) -> Result<(
     if let Some(due_at) = made.due_at {
         row.due_at = Set(due_at);
     }
-    let pending = Entity::update_many().set(row).filter(Column::Id.eq(id)).filter(Column::Status.eq("pending"));
-    pending.exec(on).await.map(|_| ()).map_err(at("record a try"))
+    let mut made_of = Entity::update_many().set(row).filter(Column::Id.eq(id));
+    if made.status != "delivered" {
+        made_of = made_of.filter(Column::Status.eq("pending"));
+    }
+    made_of.exec(on).await.map(|_| ()).map_err(at("record a try"))
 }
 
 /// Marks a delivery whose receiver may not have it any more.
@@ -268,6 +276,15 @@ pub async fn owed(
     stretch: Stretch,
     count_max: i64,
 ) -> Result<Vec<Owed>> {
+    let sql = owed_sql(which);
+    let Stretch { behind_seq, last_seq, since_us } = stretch;
+    let values: [Value; 5] = [webhook_id.into(), behind_seq.into(), last_seq.into(), since_us.into(), count_max.into()];
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    Owed::find_by_statement(statement).all(on).await.map_err(at("list owed events"))
+}
+
+/// The statement of [`owed`].
+pub(in crate::control) fn owed_sql(which: Which) -> String {
     let failed = match which {
         Which::All => "",
         Which::Failed => {
@@ -275,16 +292,12 @@ pub async fn owed(
              AND x.webhook_id = d.webhook_id AND x.status IN ('delivered', 'pending'))"
         }
     };
-    let sql = format!(
+    format!(
         "SELECT d.event_seq, e.id AS event_id, e.kind, e.patient_id, e.subject_id, e.body \
          FROM deliveries d JOIN events e ON e.seq = d.event_seq \
          WHERE d.webhook_id = $1 AND d.origin = 'event' AND d.event_seq > $2 AND d.event_seq <= $3 \
          AND e.created_at >= $4 {failed} ORDER BY d.event_seq LIMIT $5"
-    );
-    let Stretch { behind_seq, last_seq, since_us } = stretch;
-    let values: [Value; 5] = [webhook_id.into(), behind_seq.into(), last_seq.into(), since_us.into(), count_max.into()];
-    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    Owed::find_by_statement(statement).all(on).await.map_err(at("list owed events"))
+    )
 }
 
 /// The seq of an event that an endpoint was owed.

@@ -15,7 +15,8 @@ pub struct Due {
     pub lease_owner: Option<String>,
 }
 
-const DUE: &str = "
+/// The statement of [`due`].
+pub(in crate::control) const DUE: &str = "
 SELECT w.id, w.lease_owner FROM webhooks w
 WHERE w.disabled_at IS NULL AND (w.lease_until <= $1 OR w.lease_owner = $2)
   AND EXISTS (SELECT 1 FROM deliveries d WHERE d.webhook_id = w.id AND d.status = 'pending' AND d.due_at <= $1)
@@ -32,6 +33,15 @@ pub async fn due(on: &impl ConnectionTrait, owner: &str, now_us: i64, count_max:
     Due::find_by_statement(statement).all(on).await.map_err(at("find due webhooks"))
 }
 
+/// An endpoint that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Taken {
+    /// The endpoint.
+    pub id: String,
+    /// Since when it fails.
+    pub failing_since: Option<i64>,
+}
+
 /// Takes those of some endpoints that nobody else has, until `until_us`.
 ///
 /// # Errors
@@ -42,7 +52,7 @@ pub async fn take(
     owner: &str,
     now_us: i64,
     until_us: i64,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Taken>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -52,14 +62,13 @@ pub async fn take(
     let sql = format!(
         "UPDATE webhooks SET lease_owner = $1, lease_until = $2 WHERE id IN (SELECT w.id FROM webhooks w \
          WHERE w.id IN ({}) AND w.disabled_at IS NULL AND (w.lease_until <= $3 OR w.lease_owner = $1){skip}) \
-         RETURNING id",
+         RETURNING id, failing_since",
         places.join(", ")
     );
     let fixed: [Value; 3] = [owner.into(), until_us.into(), now_us.into()];
     let values = fixed.into_iter().chain(ids.iter().map(|id| id.as_str().into()));
     let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    let rows = on.query_all_raw(statement).await.map_err(at("lease webhooks"))?;
-    rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>().map_err(at("lease webhooks"))
+    Taken::find_by_statement(statement).all(on).await.map_err(at("lease webhooks"))
 }
 
 /// Moves the end of everything that `owner` still has; which endpoints that is.

@@ -23,7 +23,8 @@ pub struct Candidate {
     pub expires_at: Option<i64>,
 }
 
-const OF_PATIENT: &str = "
+/// The statement of [`candidates`].
+pub(in crate::control) const OF_PATIENT: &str = "
 SELECT w.id AS webhook_id, w.events, w.disabled_at, g.permissions, g.expires_at
 FROM grants g JOIN webhooks w ON w.user_id = g.doctor_id
 WHERE g.patient_id = $1 AND g.status = 'active'

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::TRY_MAX;
@@ -162,10 +162,16 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
     Ok(Some(Running { task, stop }))
 }
 
+/// A worker that runs.
+struct Worker {
+    bell: Arc<Bell>,
+    task: tokio::task::Id,
+}
+
 struct Dispatcher {
     shared: Arc<Shared>,
-    workers: HashMap<String, Arc<Bell>>,
-    tasks: JoinSet<String>,
+    workers: HashMap<String, Worker>,
+    tasks: JoinSet<worker::Ended>,
     /// Endpoints whose worker has nothing to do, still leased.
     ended: Vec<String>,
 }
@@ -179,7 +185,7 @@ impl Dispatcher {
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => break,
-                Some(ended) = self.tasks.join_next() => { self.note_end(ended.ok()); Ok(()) }
+                Some(ended) = self.tasks.join_next() => { self.note_end(ended); Ok(()) }
                 Some(wake) = woken.recv() => self.wake(wake, &mut woken).await,
                 _ = ticks.tick() => {
                     looks += 1;
@@ -242,7 +248,7 @@ impl Dispatcher {
         let mut new = Vec::new();
         for id in ids {
             match self.workers.get(&id) {
-                Some(bell) => bell.ring(),
+                Some(worker) => worker.bell.ring(),
                 None if !new.contains(&id) && self.workers.len() + new.len() < WORKERS_MAX => new.push(id),
                 None => {}
             }
@@ -258,30 +264,34 @@ impl Dispatcher {
             let write = shared.control.write().await?;
             let taken = leases::take(write.on(), ids, &shared.owner, now_us, until_us).await?;
             write.commit().await?;
-            for id in taken {
-                self.spawn(id);
+            for leases::Taken { id, failing_since } in taken {
+                self.spawn(id, failing_since.is_some());
             }
         }
         Ok(())
     }
 
-    fn spawn(&mut self, id: String) {
+    fn spawn(&mut self, id: String, is_failing: bool) {
         self.ended.retain(|ended| *ended != id);
         let bell = Arc::new(Bell::default());
-        self.workers.insert(id.clone(), Arc::clone(&bell));
-        self.tasks.spawn(worker::work(Arc::clone(&self.shared), id, bell));
+        let work = worker::work(Arc::clone(&self.shared), id.clone(), Arc::clone(&bell), is_failing);
+        let task = self.tasks.spawn(work).id();
+        self.workers.insert(id, Worker { bell, task });
     }
 
-    fn note_end(&mut self, id: Option<String>) {
-        let Some(id) = id else {
-            // A worker panicked. Which one nobody can say: all are looked up again when their leases have run out.
-            tracing::error!("a worker of webhooks ended early");
-            return;
+    fn note_end(&mut self, ended: Result<worker::Ended, JoinError>) {
+        let (id, is_failing) = match ended {
+            Ok(worker::Ended { id, is_failing }) => (Some(id), is_failing),
+            Err(error) => {
+                tracing::error!(%error, "a worker of webhooks ended early");
+                let of_task = self.workers.iter().find(|(_, worker)| worker.task == error.id());
+                (of_task.map(|(id, _)| id.clone()), true)
+            }
         };
-        let Some(bell) = self.workers.remove(&id) else { return };
-        match (bell.is_lost.load(Ordering::SeqCst), bell.is_rung.load(Ordering::SeqCst)) {
+        let Some((id, worker)) = id.and_then(|id| self.workers.remove_entry(&id)) else { return };
+        match (worker.bell.is_lost.load(Ordering::SeqCst), worker.bell.is_rung.load(Ordering::SeqCst)) {
             (true, _) => {}
-            (false, true) if !self.shared.stop.is_cancelled() => self.spawn(id),
+            (false, true) if !self.shared.stop.is_cancelled() => self.spawn(id, is_failing),
             (false, _) => self.ended.push(id),
         }
     }
@@ -298,9 +308,9 @@ impl Dispatcher {
         let write = shared.control.write().await?;
         let kept = leases::renew(write.on(), &shared.owner, until_us).await?;
         write.commit().await?;
-        for (id, bell) in &self.workers {
+        for (id, worker) in &self.workers {
             if !kept.contains(id) {
-                bell.lose();
+                worker.bell.lose();
             }
         }
         shared.lease_until_us.store(until_us, Ordering::SeqCst);

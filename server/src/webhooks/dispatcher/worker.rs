@@ -28,26 +28,31 @@ enum Landed {
     Unrecorded,
 }
 
-/// Works until there was nothing to do for a while; the endpoint's id.
-pub(super) async fn work(shared: Arc<Shared>, id: String, bell: Arc<Bell>) -> String {
+/// A worker that has nothing to do.
+pub(super) struct Ended {
+    pub(super) id: String,
+    pub(super) is_failing: bool,
+}
+
+/// Works until there was nothing to do for a while. `is_failing` is how the endpoint stands at the beginning.
+pub(super) async fn work(shared: Arc<Shared>, id: String, bell: Arc<Bell>, mut is_failing: bool) -> Ended {
     let mut tries: JoinSet<Landed> = JoinSet::new();
     let mut flying: Vec<String> = Vec::new();
-    let mut lanes = 1;
     loop {
         bell.is_rung.store(false, Ordering::SeqCst);
         let may_begin = !shared.stop.is_cancelled() && !bell.is_lost.load(Ordering::SeqCst) && shared.has_time();
-        while may_begin && flying.len() < lanes {
-            let Some(slots) = Slots::take(&shared, lanes > 1).await else { break };
+        while may_begin && flying.len() < if is_failing { LANES_MAX } else { 1 } {
+            let Some(slots) = Slots::take(&shared, is_failing).await else { break };
             match deliveries::next(shared.control.read(), &id, shared.now_us(), &flying).await {
                 Ok(Some(job)) => {
-                    lanes = if job.failing_since.is_some() { LANES_MAX } else { 1 };
+                    is_failing = job.failing_since.is_some();
                     flying.push(job.delivery_id.clone());
                     tries.spawn(attempt(Arc::clone(&shared), job, slots));
                 }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, webhook_id = id, "a webhook waits: the control database does not answer");
-                    return finish(tries, id).await;
+                    return finish(tries, Ended { id, is_failing }).await;
                 }
             }
         }
@@ -60,16 +65,16 @@ pub(super) async fn work(shared: Arc<Shared>, id: String, bell: Arc<Bell>) -> St
             if is_rung {
                 continue;
             }
-            return id;
+            return Ended { id, is_failing };
         }
         tokio::select! {
             landed = tries.join_next() => match landed {
-                Some(Ok(Landed::Recorded { delivery_id, is_failing })) => {
+                Some(Ok(Landed::Recorded { delivery_id, is_failing: fails })) => {
                     flying.retain(|other| *other != delivery_id);
-                    lanes = if is_failing { LANES_MAX } else { 1 };
+                    is_failing = fails;
                 }
                 // What is not known to be written down is found again by the next look.
-                _ => return finish(tries, id).await,
+                _ => return finish(tries, Ended { id, is_failing }).await,
             },
             () = bell.notify.notified() => {}
         }
@@ -77,9 +82,9 @@ pub(super) async fn work(shared: Arc<Shared>, id: String, bell: Arc<Bell>) -> St
 }
 
 /// Lets what is in flight land: a try that was cut off would be made again.
-async fn finish(mut tries: JoinSet<Landed>, id: String) -> String {
+async fn finish(mut tries: JoinSet<Landed>, ended: Ended) -> Ended {
     while tries.join_next().await.is_some() {}
-    id
+    ended
 }
 
 /// The right to one request in flight.

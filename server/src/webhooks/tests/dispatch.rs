@@ -293,7 +293,7 @@ async fn takes_over(stage: Stage) {
         let taken =
             leases::take(write.on(), std::slice::from_ref(&id), owner, now_us, now_us + 20_000_000).await.unwrap();
         write.commit().await.unwrap();
-        taken
+        taken.into_iter().map(|taken| taken.id).collect::<Vec<_>>()
     };
     let now_us = stage.state.clock.now_us();
     assert_eq!(lease("dead", now_us).await, [id.clone()]);
