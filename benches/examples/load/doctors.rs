@@ -19,7 +19,7 @@ use crate::receiver::Receiver;
 /// Doctors, each with one endpoint.
 pub(crate) const DOCTORS: u32 = 100;
 /// Patients of each kind.
-const PATIENTS: u32 = 50;
+const PATIENTS: u32 = 100;
 
 /// Patients' keys, by how many doctors they have let in.
 #[derive(Debug, Default)]

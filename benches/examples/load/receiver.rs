@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,9 @@ use crate::Result;
 
 /// How often the number of requests is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// One endpoint in so many hangs while [`Receiver::hang`] says so.
+pub(crate) const HANGING_IN: usize = 10;
 
 /// What comes before the id of a check-in in a body.
 const ID_MARK: &str = "\"check_in_id\":\"";
@@ -25,6 +28,7 @@ pub(crate) struct Receiver {
 #[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
+    hangs: AtomicBool,
     /// When the first bytes of the requests about a check-in came.
     arrivals: Mutex<HashMap<String, Vec<Instant>>>,
 }
@@ -50,7 +54,12 @@ impl Receiver {
         format!("http://{}/{number}", self.address)
     }
 
-    /// Requests so far.
+    /// From now on the endpoints whose numbers are multiples of [`HANGING_IN`] do not answer, or do again.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.shared.hangs.store(hangs, Ordering::SeqCst);
+    }
+
+    /// Requests so far, those that hang aside.
     pub(crate) fn count(&self) -> usize {
         self.shared.count.load(Ordering::SeqCst)
     }
@@ -92,6 +101,13 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
                 break whole;
             }
         };
+        if shared.hangs.load(Ordering::SeqCst) && is_hanging(&bytes) {
+            while shared.hangs.load(Ordering::SeqCst) {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+            continue;
+        }
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
         if let (Some(id), Some(first)) = (whole, first) {
             let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,6 +115,13 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
         }
         shared.count.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Whether a request is for an endpoint that hangs: `POST /NUMBER …`.
+fn is_hanging(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b' ').nth(1).and_then(|path| std::str::from_utf8(path).ok());
+    let number = line.and_then(|path| path.strip_prefix('/')?.parse::<usize>().ok());
+    number.is_some_and(|number| number.is_multiple_of(HANGING_IN))
 }
 
 /// Nothing while the request is not whole; else the id of the check-in that it speaks of, if it does.

@@ -16,6 +16,7 @@ use crate::setup::inward;
 
 /// The documentation's own code, compiled as it stands.
 #[path = "../../../docs/examples/webhooks/verify.rs"]
+#[expect(unreachable_pub, reason = "it is written to be copied into another crate")]
 mod verify;
 
 const PASSWORD: &str = "correct horse battery staple";

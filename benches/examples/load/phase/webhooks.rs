@@ -9,9 +9,9 @@ use super::{MIB, READY_PATH};
 use crate::client::{Connection, Head};
 use crate::doctors::{self, Cast, DOCTORS};
 use crate::process::{self, Server};
-use crate::receiver::Receiver;
-use crate::report::Report;
+use crate::receiver::{HANGING_IN, Receiver};
 use crate::report::Target::{AtMost, None as NoTarget};
+use crate::report::{Report, percentile_ms};
 use crate::{Args, Result, ingest};
 
 const CHECK_INS_PATH: &str = "/api/v1/check-ins";
@@ -25,8 +25,19 @@ const QUEUED: u32 = 1_000;
 /// Longest wait for what was sent to arrive.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Check-ins that were answered: their ids and when.
-type Answered = Vec<(String, Instant)>;
+/// Check-ins that were answered: the patient's number, their ids, and when.
+type Answered = Vec<(usize, String, Instant)>;
+
+/// Check-ins at a rate.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    per_s: u32,
+    seconds: u64,
+    /// Endpoints that each is for.
+    told: usize,
+    /// Of so many patients the first is left out: theirs hang.
+    skipped_in: usize,
+}
 
 struct Bench<'a> {
     args: &'a Args,
@@ -66,16 +77,17 @@ impl Bench<'_> {
         let (data_dir, cast) = self.made("live", 0)?;
         let server = self.server(&data_dir)?;
         self.cost(&server, &cast)?;
-        let (rate, seconds) = (1_000.0, if self.args.quick { 3 } else { 20 });
-        self.paced(&server, "1,000 check-ins a second, nobody told", &cast.none, (rate, seconds), 0)?;
-        self.paced(&server, "1,000 check-ins a second, each for 1 of 100 endpoints", &cast.one, (rate, seconds), 1)?;
-        self.paced(
-            &server,
-            "100 check-ins a second, each for 10 of 100 endpoints",
-            &cast.ten,
-            (rate / 10.0, seconds),
-            10,
-        )?;
+        let seconds = if self.args.quick { 3 } else { 15 };
+        let pace = |per_s: u32, told: usize| Pace { per_s, seconds, told, skipped_in: usize::MAX };
+        self.paced(&server, "1,000 check-ins a second, nobody told", &cast.none, pace(1_000, 0))?;
+        self.paced(&server, "100 check-ins a second, each for 10 of 100 endpoints", &cast.ten, pace(100, 10))?;
+        let one = "1,000 check-ins a second, each for 1 of 100 endpoints";
+        let p99 = self.paced(&server, one, &cast.one, pace(1_000, 1))?;
+        self.receiver.hang(true);
+        let phase = "the same while 10 of the 100 endpoints hang, the others";
+        let hanging_p99 = self.paced(&server, phase, &cast.one, Pace { skipped_in: HANGING_IN, ..pace(1_000, 1) })?;
+        self.report.add(phase, "p99, of the p99 without", hanging_p99 / p99, "×", AtMost(2.0));
+        self.receiver.hang(false);
         server.stop(&|| ())?;
         Ok(())
     }
@@ -98,7 +110,7 @@ impl Bench<'_> {
                 ns.push(u64::try_from(start.elapsed().as_nanos())?);
             }
             self.report.add_latencies(PHASE, what, &ns, NoTarget, NoTarget);
-            p50s.push(crate::report::percentile_ms(&ns, 50));
+            p50s.push(percentile_ms(&ns, 50));
             // What was told goes out before the next turn.
             std::thread::sleep(Duration::from_secs(1));
         }
@@ -109,44 +121,42 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn paced(
-        &mut self,
-        server: &Server,
-        phase: &'static str,
-        keys: &[String],
-        (rate, seconds): (f64, u64),
-        told: usize,
-    ) -> Result<()> {
+    /// Check-ins at a rate; the p99 of their way to the receiver, milliseconds.
+    fn paced(&mut self, server: &Server, phase: &'static str, keys: &[String], pace: Pace) -> Result<f64> {
         eprintln!("{phase}");
+        let Pace { per_s, seconds, told, skipped_in } = pace;
         let heads = heads(server.address, keys);
-        let count = (rate * seconds as f64) as usize / CONNECTIONS;
+        let count = usize::try_from(u64::from(per_s) * seconds)? / CONNECTIONS;
         let (came_before, usage_before) = (self.receiver.count(), server.usage()?);
         let start = Instant::now();
-        let answered: Vec<Answered> =
-            ingest::in_threads(CONNECTIONS, |number| send_paced(server.address, &heads, (number, count), rate))?;
-        let expected = answered.iter().map(Vec::len).sum::<usize>() * told;
+        let answered: Vec<Answered> = ingest::in_threads(CONNECTIONS, |number| {
+            send_paced(server.address, &heads, (number, count), f64::from(per_s))
+        })?;
+        let awaited: Vec<_> =
+            answered.iter().flatten().filter(|(patient, ..)| !patient.is_multiple_of(skipped_in)).collect();
+        let expected = awaited.len() * told;
         let is_whole = self.receiver.wait_for(came_before + expected, PATIENCE);
-        let wall = start.elapsed();
-        let cpu = server.usage()?.cpu.saturating_sub(usage_before.cpu).as_secs_f64() / wall.as_secs_f64() * 100.0;
+        let wall = start.elapsed().as_secs_f64();
+        let cpu = server.usage()?.cpu.saturating_sub(usage_before.cpu).as_secs_f64() / wall * 100.0;
         let came = self.receiver.count() - came_before;
         if !is_whole || came != expected {
             return Err(format!("{came} of {expected} deliveries came").into());
         }
-        let sent = answered.iter().map(Vec::len).sum::<usize>() as f64 / wall.as_secs_f64();
-        self.report.add(phase, "check-ins a second", sent, "1/s", NoTarget);
+        let sent = answered.iter().map(Vec::len).sum::<usize>() as f64;
+        self.report.add(phase, "check-ins a second", sent / wall, "1/s", NoTarget);
         self.report.add(phase, "server CPU", cpu, "% of a core", if told > 0 { AtMost(100.0) } else { NoTarget });
-        if told > 0 {
-            self.report.add(phase, "deliveries a second", came as f64 / wall.as_secs_f64(), "1/s", NoTarget);
-            let ns: Vec<u64> = (answered.iter().flatten())
-                .flat_map(|(id, at)| {
-                    let arrivals = self.receiver.arrivals(id);
-                    arrivals.into_iter().map(|came| nanos(came.saturating_duration_since(*at))).collect::<Vec<_>>()
-                })
-                .collect();
-            self.report.add_latencies(phase, "from the 201 to the first byte", &ns, AtMost(50.0), AtMost(250.0));
-        }
         self.report.add(phase, "memory", server.usage()?.rss_bytes as f64 / MIB, "MiB", NoTarget);
-        Ok(())
+        if told == 0 {
+            return Ok(0.0);
+        }
+        self.report.add(phase, "deliveries a second", came as f64 / wall, "1/s", NoTarget);
+        let mut ns = Vec::with_capacity(came);
+        for (_, id, at) in awaited {
+            let arrivals = self.receiver.arrivals(id);
+            ns.extend(arrivals.into_iter().map(|came| nanos(came.saturating_duration_since(*at))));
+        }
+        self.report.add_latencies(phase, "from the 201 to the first byte", &ns, AtMost(50.0), AtMost(250.0));
+        Ok(percentile_ms(&ns, 99))
     }
 
     fn drain(&mut self) -> Result<()> {
@@ -190,14 +200,16 @@ fn send_paced(address: SocketAddr, heads: &[Head], (number, count): (usize, usiz
     let start = Instant::now();
     let mut answered = Vec::with_capacity(count);
     for nth in 0..count {
-        let due = Duration::from_secs_f64((nth * CONNECTIONS + number) as f64 / rate);
+        let turn = nth * CONNECTIONS + number;
+        let due = Duration::from_secs_f64(turn as f64 / rate);
         std::thread::sleep(due.saturating_sub(start.elapsed()));
-        let head = heads.get((nth * CONNECTIONS + number) % heads.len()).ok_or("no patient")?;
+        let patient = turn % heads.len();
+        let head = heads.get(patient).ok_or("no patient")?;
         expect_created(connection.post(head, CHECK_IN)?)?;
         let at = Instant::now();
         let made: serde_json::Value = serde_json::from_slice(connection.body())?;
         let id = made.get("id").and_then(serde_json::Value::as_str).ok_or("a check-in without an id")?;
-        answered.push((id.to_owned(), at));
+        answered.push((patient, id.to_owned(), at));
     }
     Ok(answered)
 }
