@@ -63,5 +63,16 @@ async fn the_dispatcher_finds_what_is_due_by_an_index_however_much_waits() {
         )
         .await,
     ];
-    insta::assert_snapshot!(plans.join("\n"), @"");
+    insta::assert_snapshot!(plans.join("\n"), @r"
+    SCAN w
+    SEARCH d EXISTS USING COVERING INDEX deliveries_due (webhook_id=? AND due_at<?)
+    USE TEMP B-TREE FOR ORDER BY
+    SEARCH w USING INDEX sqlite_autoindex_webhooks_1 (id=?)
+    SEARCH d USING INDEX deliveries_due (webhook_id=? AND due_at<?)
+    SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
+    SEARCH g USING INDEX grants_by_patient (patient_id=?)
+    SEARCH w USING INDEX webhooks_by_user (user_id=?)
+    SEARCH d USING COVERING INDEX deliveries_owed (webhook_id=? AND event_seq>? AND event_seq<?)
+    SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
+    ");
 }

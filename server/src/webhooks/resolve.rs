@@ -26,6 +26,10 @@ pub(crate) enum ResolveError {
     Unknown,
 }
 
+/// A test's own name server.
+#[cfg(test)]
+type Table = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
 /// Who knows the addresses of names.
 #[derive(Clone)]
 enum Source {
@@ -35,7 +39,7 @@ enum Source {
     Nobody,
     /// A test.
     #[cfg(test)]
-    Table(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Table(Table),
 }
 
 /// Looks names up and judges what it finds. `Clone` is a reference count.

@@ -18,8 +18,7 @@ use std::time::Duration;
 pub(crate) const TRY_MAX: Duration = Duration::from_secs(10);
 
 /// Delays before the retries.
-pub(crate) const RETRIES: [Duration; 3] =
-    [Duration::from_secs(30), Duration::from_secs(5 * 60), Duration::from_secs(3_600)];
+pub(crate) const RETRIES: [Duration; 3] = [Duration::from_secs(30), Duration::from_mins(5), Duration::from_hours(1)];
 
 /// Most that `Retry-After` can move a retry, seconds.
 pub(crate) const RETRY_AFTER_S_MAX: u64 = 3_600;

@@ -27,8 +27,7 @@ pub struct Candidate {
 pub(in crate::control) const OF_PATIENT: &str = "
 SELECT w.id AS webhook_id, w.events, w.disabled_at, g.permissions, g.expires_at
 FROM grants g JOIN webhooks w ON w.user_id = g.doctor_id
-WHERE g.patient_id = $1 AND g.status = 'active'
-ORDER BY w.id";
+WHERE g.patient_id = $1 AND g.status = 'active'";
 
 /// The endpoints of everybody whom a patient has let in. What their grants allow is for `crate::access` to say.
 ///

@@ -173,13 +173,13 @@ async fn events(
     let limit = query.integer("limit", LIMIT).unwrap_or(LIMIT_DEFAULT);
     let since = match query.text("since").map(str::to_owned) {
         None => Since::Time(0),
-        Some(text) if text.starts_with(EVENT_PREFIX) => match behind(&state, &endpoint.id, &text).await? {
-            Some(since) => since,
-            None => {
+        Some(text) if text.starts_with(EVENT_PREFIX) => {
+            let found = behind(&state, &endpoint.id, &text).await?;
+            if found.is_none() {
                 query.refuse("since", SINCE);
-                Since::Time(0)
             }
-        },
+            found.unwrap_or(Since::Time(0))
+        }
         Some(_) => Since::Time(query.moment_us("since").unwrap_or_default()),
     };
     query.finish()?;

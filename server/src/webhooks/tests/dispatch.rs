@@ -138,7 +138,7 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled_and_its_owner_is_told(
             found.iter().any(|one| one["id"] == json!(made) && (one["tries"] == 1 || one["status"] == "dropped"))
         };
         wait_for(&stage, &doctor, &id, is_tried).await;
-        stage.clock.advance(Duration::from_secs(86_400));
+        stage.clock.advance(Duration::from_hours(24));
     }
     let shown = stage.read(&doctor.key, &format!("/webhooks/{id}")).await;
     assert_eq!((&shown["enabled"], &shown["disabled_by"]), (&json!(false), &json!("failing")), "{shown}");
@@ -296,7 +296,7 @@ async fn takes_over(stage: Stage) {
         taken.into_iter().map(|taken| taken.id).collect::<Vec<_>>()
     };
     let now_us = stage.state.clock.now_us();
-    assert_eq!(lease("dead", now_us).await, [id.clone()]);
+    assert_eq!(lease("dead", now_us).await, std::slice::from_ref(&id));
     assert_eq!(lease("alive", now_us + 19_999_999).await, Vec::<String>::new());
     test(&stage, &doctor, &id).await;
     test(&stage, &doctor, &other).await;

@@ -153,7 +153,7 @@ async fn behind_a_rotation_both_secrets_sign_for_a_day() {
     let got = receiver.wait_for(2).await.remove(1);
     assert_eq!(got.header("x-avycenna-signature"), published(new, &got.body));
     assert_eq!(got.header("webhook-signature"), format!("{} {}", standard(new, &got), standard(&old, &got)));
-    stage.clock.advance(Duration::from_secs(86_400));
+    stage.clock.advance(Duration::from_hours(24));
     test(&stage, &doctor, &id).await;
     let got = receiver.wait_for(3).await.remove(2);
     assert_eq!(got.header("webhook-signature"), standard(new, &got));

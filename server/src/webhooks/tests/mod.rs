@@ -19,7 +19,7 @@ use crate::config::Network;
 use crate::control::tests::Fixture as Database;
 
 /// Longest wait for what must happen. A debug build on a busy machine is slow.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 const POLL: Duration = Duration::from_millis(5);
 

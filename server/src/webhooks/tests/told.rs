@@ -62,12 +62,9 @@ async fn tells(stage: Stage) {
     assert_eq!(told, expected.map(|(path, event)| (path.to_owned(), event.to_owned())).into_iter().collect());
     assert_eq!(receiver.got().len(), 6, "{:?}", receiver.got());
     for got in &got {
-        let (_, secret, _) =
-            doctors.iter().find(|(doctor, ..)| got.path == format!("/{}", doctor_name(doctor))).unwrap();
-        assert_eq!(got.header("x-avycenna-signature"), published(secret, &got.body));
-        assert_eq!(got.header("content-type"), "application/json");
-        let body = got.json();
-        assert_eq!(body["event_id"], got.header("webhook-id"));
+        let is_theirs = |doctor: &Person| got.path == format!("/{}", doctor_name(doctor));
+        let (_, secret, _) = doctors.iter().find(|(doctor, ..)| is_theirs(doctor)).unwrap();
+        let body = signed_body(got, secret);
         let data = match body["event"].as_str().unwrap() {
             "check_in.created" => json!({
                 "patient_id": patient.id, "check_in_id": check_in["id"], "mood": 4, "energy": 3, "focus": 3,
@@ -90,10 +87,19 @@ async fn tells(stage: Stage) {
             }),
         };
         assert_eq!(body["data"], data);
-        assert_eq!(body.as_object().unwrap().len(), 4);
-        let text = String::from_utf8_lossy(&got.body);
-        assert!(!text.contains("secret") && text.starts_with(r#"{"event":""#), "{text}");
     }
+}
+
+/// The body of a request that is signed as it should be, and says no more than it should.
+fn signed_body(got: &receiver::Got, secret: &str) -> Value {
+    assert_eq!(got.header("x-avycenna-signature"), published(secret, &got.body));
+    assert_eq!(got.header("content-type"), "application/json");
+    let body = got.json();
+    assert_eq!(body["event_id"], got.header("webhook-id"));
+    assert_eq!(body.as_object().unwrap().len(), 4);
+    let text = String::from_utf8_lossy(&got.body);
+    assert!(!text.contains("secret") && text.starts_with(r#"{"event":""#), "{text}");
+    body
 }
 
 fn doctor_name(doctor: &Person) -> String {
@@ -129,7 +135,7 @@ async fn ends(stage: Stage) {
 
     receiver.set(200);
     stage.revoke(&patient, &grant).await;
-    stage.clock.advance(Duration::from_secs(60));
+    stage.clock.advance(Duration::from_mins(1));
     stage.state.webhooks.look();
     let got = receiver.wait_for(3).await;
     assert_eq!(got[2].json()["event"], "grant.revoked");
@@ -170,7 +176,7 @@ async fn a_grant_that_runs_out_or_is_narrowed_ends_deliveries_too() {
     assert_eq!(left.iter().map(|one| &one["event"]).collect::<Vec<_>>(), ["grant.accepted"]);
     stage.check_in(&patient, json!({})).await;
     assert_eq!(deliveries(&stage, &doctor, &id).await.len(), 1, "a check-in is told to nobody now");
-    stage.clock.advance(Duration::from_secs(60));
+    stage.clock.advance(Duration::from_mins(1));
     assert_eq!(deliveries(&stage, &doctor, &id).await.len(), 0);
 }
 
@@ -262,7 +268,7 @@ async fn feeds(stage: Stage) {
     stage.grant(&doctor, &patient, &["check_ins"]).await;
     let mut made = Vec::new();
     for mood in 1..=5 {
-        stage.clock.advance(Duration::from_secs(60));
+        stage.clock.advance(Duration::from_mins(1));
         made.push(stage.check_in(&patient, json!({"mood": mood})).await["id"].clone());
     }
     let feed = format!("/webhooks/{id}/events");
@@ -289,7 +295,7 @@ async fn feeds(stage: Stage) {
         assert_eq!((status, crate::access::tests::places(&body)), (422, vec![json!(["query", "since"])]), "{wrong}");
     }
     // Thirty days later only what is younger is left to be read.
-    stage.clock.advance(Duration::from_secs(30 * 86_400 - 90));
+    stage.clock.advance(Duration::from_hours(30 * 24) - Duration::from_secs(90));
     assert_eq!(of(&stage.read(&doctor.key, &feed).await), made[3..]);
     let write = stage.state.control.write().await.unwrap();
     let before_us = stage.state.clock.now_us() - KEPT_US;
