@@ -42,8 +42,19 @@ pub(crate) fn settings(control: Option<&str>) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// Makes everybody in the control database of a data directory, and `queued` deliveries that wait for each doctor.
-pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver, queued: u32) -> Result<Cast> {
+/// What becomes of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// They are sent.
+    Sent,
+    /// They are written down and not sent: another dispatcher has every endpoint.
+    Written,
+    /// So many wait for each doctor.
+    Queued(u32),
+}
+
+/// Makes everybody in the control database of a data directory.
+pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver, of: Of) -> Result<Cast> {
     let data_dir = data_dir.to_str().ok_or("the folder's name is not text")?.to_owned();
     let flag = ("--data-dir".to_owned(), "storage.data_dir".to_owned(), data_dir);
     let environment = settings(control).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -62,7 +73,10 @@ pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver
         for (number, doctor) in (0..).zip(&doctors) {
             let id = endpoint_id(number);
             let secret = vault.seal(&id, &SigningSecret::generate()?)?;
-            let row = endpoint(id, doctor.clone(), receiver.url(number), secret);
+            let mut row = endpoint(id, doctor.clone(), receiver.url(number), secret);
+            if of == Of::Written {
+                (row.lease_owner, row.lease_until) = (Some("nobody".to_owned()), i64::MAX);
+            }
             webhooks::insert(write.on(), row, 1).await?;
         }
         write.commit().await?;
@@ -86,7 +100,7 @@ pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver
                 keys.push(key);
             }
         }
-        if queued > 0 {
+        if let Of::Queued(queued) = of {
             let (patient, _) = person(&auth, "everybodys", Role::Patient).await?;
             queue(&control, &doctors, &patient, number, queued).await?;
         }

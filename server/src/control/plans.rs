@@ -72,7 +72,7 @@ async fn the_dispatcher_finds_what_is_due_by_an_index_however_much_waits() {
     SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
     SEARCH g USING INDEX grants_by_patient (patient_id=?)
     SEARCH w USING INDEX webhooks_by_user (user_id=?)
-    SEARCH d USING COVERING INDEX deliveries_owed (webhook_id=? AND event_seq>? AND event_seq<?)
+    SEARCH d USING INDEX deliveries_by_webhook (webhook_id=? AND event_seq>? AND event_seq<?)
     SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
     ");
 }

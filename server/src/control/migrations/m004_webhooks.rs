@@ -1,4 +1,6 @@
 //! Webhooks: endpoints, the events of the outbox, and what became of each at each endpoint.
+//!
+//! Every index is written with every event, in the transaction of somebody's check-in: there are no more than are needed.
 
 use sea_orm::{DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
@@ -36,8 +38,6 @@ CREATE TABLE events (
     created_at $int NOT NULL
 ) $strict;
 CREATE INDEX events_by_patient ON events (patient_id);
-CREATE INDEX events_by_subject ON events (subject_id);
-CREATE INDEX events_by_age ON events (created_at);
 
 CREATE TABLE deliveries (
     id TEXT NOT NULL PRIMARY KEY,
@@ -55,8 +55,7 @@ CREATE TABLE deliveries (
     created_at $int NOT NULL
 ) $strict;
 CREATE INDEX deliveries_due ON deliveries (webhook_id, due_at, event_seq) WHERE status = 'pending';
-CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, created_at, id);
-CREATE INDEX deliveries_owed ON deliveries (webhook_id, event_seq) WHERE origin = 'event';
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, event_seq);
 CREATE INDEX deliveries_by_event ON deliveries (event_seq);
 ";
 

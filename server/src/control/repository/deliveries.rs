@@ -199,20 +199,22 @@ SELECT d.id, d.event_seq, e.id AS event_id, e.kind, e.patient_id, e.subject_id, 
        d.tried_at, d.status_code, d.latency_ms, d.answer, d.error, d.created_at
 FROM deliveries d JOIN events e ON e.seq = d.event_seq";
 
-/// Deliveries of an endpoint before a place (time and id of the last one of the page before), newest first.
+/// Deliveries of an endpoint before a place (seq of the event, time and id of the last one of the page before): the newest
+/// events first, and of each its newest deliveries.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn list(
     on: &impl ConnectionTrait,
     webhook_id: &str,
-    before: (i64, &str),
+    (seq, at_us, id): (i64, i64, &str),
     count_max: i64,
 ) -> Result<Vec<Listed>> {
     let sql = format!(
-        "{LISTED} WHERE d.webhook_id = $1 AND (d.created_at, d.id) < ($2, $3) ORDER BY d.created_at DESC, d.id DESC LIMIT $4"
+        "{LISTED} WHERE d.webhook_id = $1 AND d.event_seq <= $2 AND (d.event_seq, d.created_at, d.id) < ($2, $3, $4) \
+         ORDER BY d.event_seq DESC, d.created_at DESC, d.id DESC LIMIT $5"
     );
-    let values: [Value; 4] = [webhook_id.into(), before.0.into(), before.1.into(), count_max.into()];
+    let values: [Value; 5] = [webhook_id.into(), seq.into(), at_us.into(), id.into(), count_max.into()];
     let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
     Listed::find_by_statement(statement).all(on).await.map_err(at("list deliveries"))
 }

@@ -37,7 +37,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(replay)).routes(routes!(events)).routes(routes!(recover))
 }
 
-/// What became of events at an endpoint, newest first.
+/// What became of events at an endpoint: the newest events first, and of each its newest deliveries.
 ///
 /// Events about a patient whose grant has ended are not listed any more, `grant.revoked` aside.
 #[utoipa::path(
@@ -70,15 +70,15 @@ async fn list(
         query.refuse("status", "must be `pending`, `delivered` or `dropped`");
     }
     let cursor = query.text("cursor").map(str::to_owned);
-    let mut before = (i64::MAX, String::new());
+    let mut before = (i64::MAX, i64::MAX, String::new());
     if let Some(cursor) = cursor {
         match deliveries::by_id(on, &endpoint.id, &cursor).await? {
-            Some(row) => before = (row.created_at, row.id),
+            Some(row) => before = (row.event_seq, row.created_at, row.id),
             None => query.refuse("cursor", "is no `next_cursor` of this listing"),
         }
     }
     query.finish()?;
-    let found = deliveries::list(on, &endpoint.id, (before.0, &before.1), SCANNED_MAX).await?;
+    let found = deliveries::list(on, &endpoint.id, (before.0, before.1, &before.2), SCANNED_MAX).await?;
     let may_be_more = i64::try_from(found.len()).is_ok_and(|count| count == SCANNED_MAX);
     let mut judge = Judge::new(&endpoint.user_id, state.clock.now_us());
     let mut list = DeliveryList { deliveries: Vec::new(), next_cursor: None };

@@ -165,7 +165,7 @@ impl From<Listed> for Delivery {
 /// Deliveries of an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeliveryList {
-    /// Newest first.
+    /// The newest events first, and of each its newest deliveries.
     pub deliveries: Vec<Delivery>,
     /// For the next page; null at the end.
     pub next_cursor: Option<String>,
