@@ -90,15 +90,15 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
     loop {
         bytes.clear();
         let mut first = None;
-        let whole = loop {
+        let id = loop {
             let read = stream.read(&mut piece)?;
             if read == 0 {
                 return Ok(());
             }
             first.get_or_insert_with(Instant::now);
             bytes.extend_from_slice(piece.get(..read).unwrap_or_default());
-            if let Some(whole) = whole_of(&bytes) {
-                break whole;
+            if let Some(body) = body_of(&bytes) {
+                break body.split_once(ID_MARK).and_then(|(_, rest)| rest.split('"').next()).map(str::to_owned);
             }
         };
         if shared.hangs.load(Ordering::SeqCst) && is_hanging(&bytes) {
@@ -109,7 +109,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
             continue;
         }
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
-        if let (Some(id), Some(first)) = (whole, first) {
+        if let (Some(id), Some(first)) = (id, first) {
             let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
             arrivals.entry(id).or_default().push(first);
         }
@@ -124,17 +124,13 @@ fn is_hanging(bytes: &[u8]) -> bool {
     number.is_some_and(|number| number.is_multiple_of(HANGING_IN))
 }
 
-/// Nothing while the request is not whole; else the id of the check-in that it speaks of, if it does.
-fn whole_of(bytes: &[u8]) -> Option<Option<String>> {
+/// The body of a request that is whole.
+fn body_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let len = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         if name.eq_ignore_ascii_case("content-length") { value.trim().parse::<usize>().ok() } else { None }
     })?;
-    if body.len() < len {
-        return None;
-    }
-    let id = body.split_once(ID_MARK).and_then(|(_, rest)| rest.split('"').next());
-    Some(id.map(str::to_owned))
+    body.get(..len)
 }

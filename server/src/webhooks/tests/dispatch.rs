@@ -93,6 +93,23 @@ async fn retry_after_of_the_receiver_moves_the_next_try() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_does_not_answer_is_given_ten_seconds_and_no_more() {
+    let stage = stage().await;
+    let running = start(&stage);
+    let receiver = Receiver::start().await;
+    let doctor = stage.doctor("Doc").await;
+    let (id, _) = endpoint(&stage, &doctor, &receiver.url("/hang/1"), &ALL).await;
+    // The one wait in real time: the client's own limit is what is looked at.
+    let began = tokio::time::Instant::now();
+    test(&stage, &doctor, &id).await;
+    let found = wait_for_one(&stage, &doctor, &id, "pending", 1).await;
+    assert_eq!((&found["error"], &found["status_code"]), (&json!("timeout"), &Value::Null));
+    let took_s = began.elapsed().as_secs_f64();
+    assert!((10.0..20.0).contains(&took_s), "{took_s}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_ends_its_endpoint_and_its_owner_is_told() {
     let stage = stage().await;
     let running = start(&stage);
