@@ -27,6 +27,7 @@ pub mod shutdown;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod webhooks;
 
 /// Many short-lived buffers of all sizes on few threads: what the system's allocator is slow and wasteful at.
 #[global_allocator]

@@ -8,6 +8,12 @@
 //! | `avycenna_http_connections`            | gauge     | open connections                                         |
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
 //! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
+//! | `avycenna_webhooks_queued`             | gauge     | deliveries that wait for their next try                  |
+//! | `avycenna_webhooks_oldest_due_seconds` | gauge     | for how long the first of them has been due              |
+//! | `avycenna_webhooks_in_flight`          | gauge     | requests to receivers that are not answered yet          |
+//! | `avycenna_webhooks_delivered_total`    | counter   | deliveries that a receiver took                          |
+//! | `avycenna_webhooks_retried_total`      | counter   | tries that failed and are made again                     |
+//! | `avycenna_webhooks_dropped_total`      | counter   | deliveries that were given up                            |
 //! | `process_resident_memory_bytes`        | gauge     | memory of the process                                    |
 //! | `process_cpu_seconds_total`            | gauge     | processor time of the process, user and system           |
 //!
@@ -19,6 +25,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::webhooks::Step;
 
 /// Bounds of the histogram's buckets, seconds.
 const SECONDS: [f64; 14] =
@@ -44,9 +52,79 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Requests that ended in a panic.
     pub panics: Counter,
+    /// What webhooks do.
+    pub webhooks: Figures,
     writable: Gauge,
     resident: Gauge,
     cpu: Gauge,
+}
+
+/// What webhooks do. `Clone` shares it.
+#[derive(Clone)]
+pub struct Figures {
+    queued: Gauge,
+    oldest_due: Gauge,
+    in_flight: Gauge,
+    delivered: Counter,
+    retried: Counter,
+    dropped: Counter,
+}
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Figures").finish_non_exhaustive()
+    }
+}
+
+/// A request to a receiver; over when it is dropped.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Flight(Figures);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.in_flight.decrement(1.0);
+    }
+}
+
+impl Figures {
+    fn new() -> Self {
+        Self {
+            queued: gauge!("avycenna_webhooks_queued"),
+            oldest_due: gauge!("avycenna_webhooks_oldest_due_seconds"),
+            in_flight: gauge!("avycenna_webhooks_in_flight"),
+            delivered: counter!("avycenna_webhooks_delivered_total"),
+            retried: counter!("avycenna_webhooks_retried_total"),
+            dropped: counter!("avycenna_webhooks_dropped_total"),
+        }
+    }
+
+    /// Counts a request in until what is answered is dropped.
+    pub(crate) fn fly(&self) -> Flight {
+        self.in_flight.increment(1.0);
+        Flight(self.clone())
+    }
+
+    /// Counts what came of a try.
+    pub(crate) fn landed(&self, step: Step) {
+        match step {
+            Step::Delivered => self.delivered.increment(1),
+            Step::Retry { .. } => self.retried.increment(1),
+            Step::Dropped => self.dropped.increment(1),
+        }
+    }
+
+    /// Counts deliveries that were given up together.
+    pub(crate) fn dropped(&self, count: usize) {
+        self.dropped.increment(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Notes how many deliveries wait, and for how long the first of them has been due.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts beyond 2^53")]
+    pub(crate) fn waiting(&self, count: i64, oldest_due_us: Option<i64>) {
+        self.queued.set(count as f64);
+        self.oldest_due.set(oldest_due_us.unwrap_or(0).max(0) as f64 / 1e6);
+    }
 }
 
 impl fmt::Debug for Metrics {
@@ -80,6 +158,7 @@ impl Metrics {
                 in_flight: gauge!("avycenna_http_requests_in_flight"),
                 connections: gauge!("avycenna_http_connections"),
                 panics: counter!("avycenna_http_panics_total"),
+                webhooks: Figures::new(),
                 writable: gauge!("avycenna_writable"),
                 resident: gauge!("process_resident_memory_bytes"),
                 cpu: gauge!("process_cpu_seconds_total"),
@@ -127,6 +206,12 @@ fn describe() {
     describe_gauge!("avycenna_http_connections", "Open connections");
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
     describe_gauge!("avycenna_writable", "1 if points are taken");
+    describe_gauge!("avycenna_webhooks_queued", "Deliveries that wait for their next try");
+    describe_gauge!("avycenna_webhooks_oldest_due_seconds", "For how long the first of them has been due");
+    describe_gauge!("avycenna_webhooks_in_flight", "Requests to receivers that are not answered yet");
+    describe_counter!("avycenna_webhooks_delivered_total", "Deliveries that a receiver took");
+    describe_counter!("avycenna_webhooks_retried_total", "Tries that failed and are made again");
+    describe_counter!("avycenna_webhooks_dropped_total", "Deliveries that were given up");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system");
 }

@@ -26,6 +26,7 @@ const FAILURE: &str = "Failure";
         (name = "check-ins", description = "What people say of their day"),
         (name = "symptoms", description = "What people suffer from"),
         (name = "grants", description = "A patient lets a doctor in"),
+        (name = "webhooks", description = "A doctor's system is told what happens"),
         (name = "audit", description = "Who has read what"),
         (name = "accounts", description = "People, sessions"),
         (name = "api-keys", description = "Keys for pipelines"),

@@ -41,6 +41,7 @@ fn documented() -> (Router<AppState>, OpenApi) {
         .merge(routes::check_ins::router())
         .merge(routes::symptoms::router())
         .merge(routes::grants::router())
+        .merge(routes::webhooks::router())
         .merge(routes::audit::router());
     let (router, api) =
         OpenApiRouter::with_openapi(openapi::basis()).nest(BASE, api).merge(routes::health::router()).split_for_parts();

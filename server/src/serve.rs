@@ -3,7 +3,7 @@
 //! ```text
 //! open ─▶ bind ─▶ accept ─▶ a task per connection ─▶ Edge ─▶ router
 //!                   │ asked to stop
-//!                   └▶ no more connections ─▶ requests in flight end (bounded) ─▶ mail, engine, control closed
+//!                   └▶ no more connections ─▶ requests in flight end (bounded) ─▶ webhooks' tries end ─▶ mail, engine, control closed
 //! ```
 
 use std::io;
@@ -30,7 +30,8 @@ use crate::mail::Mailer;
 use crate::metrics::{Metrics, UPKEEP_EVERY};
 use crate::middleware::Edge;
 use crate::state::AppState;
-use crate::{auth, control, erasure, mail, router, routes, shutdown};
+use crate::webhooks::{Webhooks, dispatcher};
+use crate::{auth, control, erasure, mail, router, routes, shutdown, webhooks};
 
 /// Smallest read buffer of a connection: bodies come in few pieces.
 const READ_BYTES_MIN: usize = 128 << 10;
@@ -74,6 +75,12 @@ pub enum Error {
     /// Outgoing mail.
     #[error(transparent)]
     Mail(#[from] mail::MailError),
+    /// Webhooks.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::OpenError),
+    /// The operating system has no randomness to give.
+    #[error("no randomness from the operating system")]
+    Random(#[from] rand::rngs::SysError),
     /// The address cannot be had.
     #[error("listen at {address}; is another server there? `--listen 127.0.0.1:0` takes a free port")]
     Bind {
@@ -135,12 +142,13 @@ impl Server {
         let control = Control::open(&config, clock).await?;
         let auth = Auth::open(&config, control.clone())?;
         let mail = Mailer::open(&config)?;
+        let webhooks = Webhooks::open(&config)?;
         let listener = bind(config.listen.address).await?;
         let metrics_listener = match config.listen.metrics {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let state = AppState::new(Arc::new(engine), control, auth, config, mail);
+        let state = AppState::new(Arc::new(engine), control, auth, config, mail, webhooks);
         // Before anybody is answered: who came back with a backup must not be seen. What fails is tried again.
         if let Err(error) = state.eraser.catch_up().await {
             tracing::error!(%error, cause = erasure::cause(&error), "an erasure is not finished; it is tried again");
@@ -179,9 +187,14 @@ impl Server {
                 }
             });
         }
+        let dispatcher = dispatcher::start(&state)?;
         let edge = Arc::new(Edge::new(router::router(state.clone()), state.clone()));
         let connections = Connections::new(&state.config, edge, state.metrics.clone());
         connections.serve(listener, stop, Duration::from_secs(state.config.listen.stop_s)).await;
+        // Behind the last request: what it has caused may still be sent, and is sent after the next start if not.
+        if let Some(dispatcher) = dispatcher {
+            dispatcher.stop().await;
+        }
         side_tasks.shutdown().await;
         close(state).await
     }

@@ -12,6 +12,7 @@ use crate::extract::payload::Room;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
+use crate::webhooks::Webhooks;
 
 /// The open parts of the server. `Clone` is a few reference counts.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct AppState {
     pub mail: Mailer,
     /// Who ends what is here of a person.
     pub eraser: Eraser,
+    /// Outgoing events.
+    pub webhooks: Webhooks,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Figures about this server.
@@ -40,11 +43,18 @@ pub struct AppState {
 
 impl AppState {
     /// Puts the open parts together; limits are those of `config`.
-    pub fn new(engine: Arc<engine::Engine>, control: Control, auth: Auth, config: Arc<Config>, mail: Mailer) -> Self {
+    pub fn new(
+        engine: Arc<engine::Engine>,
+        control: Control,
+        auth: Auth,
+        config: Arc<Config>,
+        mail: Mailer,
+        webhooks: Webhooks,
+    ) -> Self {
         let clock = Arc::clone(control.clock());
         let rates = Arc::new(Rates::new(&config.limits));
         let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone());
         let room = Room::new(config.limits.bodies_bytes_max);
-        Self { engine, control, auth, config, mail, eraser, clock, metrics: Metrics::new(), rates, room }
+        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics: Metrics::new(), rates, room }
     }
 }

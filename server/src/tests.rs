@@ -50,7 +50,8 @@ impl Fixture {
         let new = NewKey { name: "k".to_owned(), scopes: Scopes::ALL, expires_at: None };
         let (_, key) = auth.create_key(&user.id, new).await.unwrap();
         let mail = Mailer::open(&config).unwrap();
-        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail);
+        let webhooks = crate::webhooks::Webhooks::open(&config).unwrap();
+        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail, webhooks);
         let edge = Edge::new(crate::router::router(state.clone()), state.clone());
         Self { edge, state, disk, key, _database: database }
     }
@@ -194,6 +195,7 @@ async fn every_operation_asks_who_is_there() {
 
 /// What the API is, a line an operation: a change of it is a change that clients see.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of operations")]
 fn the_operations_are_those_that_are_promised() {
     let description = serde_json::to_value(crate::router::description()).unwrap();
     let mut lines = Vec::new();
@@ -253,6 +255,17 @@ fn the_operations_are_those_that_are_promised() {
     delete /api/v1/wearables/metric/{metric} (metric, start, end) → 204 401 403 404 422 429 500 503 504
     get /api/v1/wearables/metric/{metric} (metric, days, start, end, source, limit, cursor, bucket, agg, tz) → 200 401 403 404 422 429 500 503 504
     get /api/v1/wearables/metrics () → 200 401 403 429 500 503 504
+    get /api/v1/webhooks () → 200 401 403 429 500 503 504
+    post /api/v1/webhooks () → 201 401 403 408 409 413 422 429 500 503 504
+    delete /api/v1/webhooks/{id} (id) → 204 401 403 404 429 500 503 504
+    get /api/v1/webhooks/{id} (id) → 200 401 403 404 429 500 503 504
+    patch /api/v1/webhooks/{id} (id) → 200 401 403 404 408 413 422 429 500 503 504
+    get /api/v1/webhooks/{id}/deliveries (id, status, limit, cursor) → 200 401 403 404 422 429 500 503 504
+    post /api/v1/webhooks/{id}/deliveries/{delivery_id}/replay (id, delivery_id) → 202 401 403 404 409 429 500 503 504
+    get /api/v1/webhooks/{id}/events (id, since, limit) → 200 401 403 404 422 429 500 503 504
+    post /api/v1/webhooks/{id}/recover (id) → 202 401 403 404 408 409 413 422 429 500 503 504
+    post /api/v1/webhooks/{id}/rotate-secret (id) → 200 401 403 404 429 500 503 504
+    post /api/v1/webhooks/{id}/test (id) → 202 401 403 404 409 429 500 503 504
     get /healthz () → 200 429 500 503 504
     get /readyz () → 200 429 500 503 504
     ");

@@ -16,12 +16,15 @@
 
 pub mod client;
 pub mod gzip;
+pub mod node;
 pub mod python;
 pub mod raw;
+pub mod receiver;
 pub mod server;
 pub mod time;
 
 pub use crate::client::{Answer, Client};
+pub use crate::receiver::Receiver;
 pub use crate::server::{Options, Server};
 
 /// Whether a test that cannot reach a package registry must fail instead of skipping.

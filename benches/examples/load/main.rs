@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p benches --example load                      # 1,000 people, 30 days, 10 M points
 //! cargo run --release -p benches --example load -- --points 1000000  # a tenth of that
+//! cargo run --release -p benches --example load -- --webhooks        # check-ins, and who is told of them
 //! cargo run --release -p benches --example load -- --help
 //! ```
 //!
@@ -26,12 +27,14 @@
 
 mod accounts;
 mod client;
+mod doctors;
 mod ingest;
 mod null;
 mod phase;
 mod populace;
 mod process;
 mod query;
+mod receiver;
 mod report;
 mod traffic;
 mod watch;
@@ -85,6 +88,12 @@ pub(crate) struct Args {
     /// given.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Measures webhooks, and nothing else.
+    #[arg(long)]
+    webhooks: bool,
+    /// The control database of `--webhooks`, an empty one: `postgres://…`. SQLite if not given.
+    #[arg(long, requires = "webhooks")]
+    control: Option<String>,
     /// Keep the folder.
     #[arg(long)]
     keep: bool,

@@ -10,6 +10,7 @@ use crate::control::repository::{grants, users};
 use crate::control::{self, Control};
 use crate::error::ApiError;
 use crate::mail::{Mail, Mailer};
+use crate::webhooks::outbox::{self, Cause};
 
 /// Most invitations of one doctor that wait for an answer: an account is free, and each of them is a mail.
 const PENDING_MAX: u64 = 200;
@@ -52,6 +53,9 @@ pub enum GrantError {
     /// The operating system has no randomness to give.
     #[error("no randomness from the operating system")]
     Random(#[from] rand::rngs::SysError),
+    /// The event could not be written down.
+    #[error(transparent)]
+    Announce(#[from] outbox::Error),
 }
 
 impl From<GrantError> for ApiError {
@@ -70,6 +74,7 @@ impl From<GrantError> for ApiError {
             }
             GrantError::Control(error) => error.into(),
             GrantError::Random(error) => Self::internal(error),
+            GrantError::Announce(error) => error.into(),
         }
     }
 }
@@ -147,10 +152,14 @@ pub async fn accept(
         let end = moved(&earlier, Move::Revoke, now_us).unwrap_or(Status::Expired);
         put(&mut earlier, end, now_us);
         grants::update(write.on(), &earlier).await?;
+        if end == Status::Revoked {
+            outbox::announce(write.on(), Cause::Revoked(&earlier), now_us).await?;
+        }
     }
     grant.patient_id = Some(patient_id.to_owned());
     put(&mut grant, status, now_us);
     grants::update(write.on(), &grant).await?;
+    outbox::announce(write.on(), Cause::Accepted(&grant), now_us).await?;
     write.commit().await?;
     Ok(grant)
 }
@@ -200,6 +209,7 @@ pub async fn revoke(control: &Control, caller_id: &str, id: &str) -> Result<gran
     let status = moved(&grant, Move::Revoke, now_us)?;
     put(&mut grant, status, now_us);
     grants::update(write.on(), &grant).await?;
+    outbox::announce(write.on(), Cause::Revoked(&grant), now_us).await?;
     write.commit().await?;
     Ok(grant)
 }

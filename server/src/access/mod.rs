@@ -15,15 +15,17 @@
 //! - A streamed answer is looked after while it leaves: [`Standing`].
 //! - There is no way around it for anybody: no role and no scope stands above a grant.
 //!
-//! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s.
+//! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s. Who is told
+//! of what by a webhook is for [`receive`] to say.
 
 pub mod audit;
 pub mod invitation;
 pub mod permission;
+pub mod receive;
 mod standing;
 pub mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::IpAddr;
 
@@ -49,6 +51,13 @@ use crate::state::AppState;
 pub struct Visitor {
     principal: Principal,
     address: IpAddr,
+}
+
+impl Visitor {
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 impl FromRequestParts<AppState> for Visitor {

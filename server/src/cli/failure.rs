@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use super::Terminal;
+use crate::webhooks::outbox;
 use crate::{auth, config, control};
 
 /// Why a command failed.
@@ -42,10 +43,13 @@ pub enum Failure {
     /// The server stopped on an error.
     #[error("the server stopped")]
     Serve(#[source] Box<dyn Error + Send + Sync>),
-    /// No such user or key.
+    /// Events could not be written down.
+    #[error(transparent)]
+    Outbox(#[from] outbox::Error),
+    /// No such user, key or webhook.
     #[error("no such {what}: {name}")]
     Unknown {
-        /// `user` or `key`.
+        /// `user`, `key` or `webhook`.
         what: &'static str,
         /// As given.
         name: String,

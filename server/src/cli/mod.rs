@@ -1,7 +1,7 @@
-//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key`.
+//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key | webhooks`.
 //!
-//! Each command reads the same configuration. `user` and `key` work on the control database, also while the server
-//! runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
+//! Each command reads the same configuration. `user`, `key` and `webhooks` work on the control database, also while
+//! the server runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
 //!
 //! | exit code | meaning                                                              |
 //! |-----------|----------------------------------------------------------------------|
@@ -10,7 +10,7 @@
 //! | 2         | the command line or the configuration is wrong                       |
 //! | 3         | another process has the data directory                               |
 //! | 4         | damage was found (`verify`), or is still there (`repair`)            |
-//! | 5         | no such user or key                                                  |
+//! | 5         | no such user, key or webhook                                         |
 //! | 6         | something of an erased person is still there (`verify --erased`)     |
 
 mod control;
@@ -25,6 +25,7 @@ mod serve;
 mod tests;
 mod user;
 mod watch_file;
+mod webhooks;
 
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
@@ -42,7 +43,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  another process has the data directory
   4  damage was found (verify), or is still there (repair)
-  5  no such user or key
+  5  no such user, key or webhook
   6  something of an erased person is still there (verify --erased)
 
 Configuration: flags over environment (AVYCENNA_<SECTION>_<KEY>) over avycenna.toml over defaults.
@@ -74,6 +75,8 @@ enum Command {
     User(user::User),
     /// Makes, lists and revokes API keys.
     Key(key::Key),
+    /// Lists webhooks, sends again what failed.
+    Webhooks(webhooks::Webhooks),
 }
 
 /// Where a command reads and writes. Tests give it buffers.
@@ -135,6 +138,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
         Command::Control(control) => control.run(terminal),
         Command::User(user) => user.run(terminal),
         Command::Key(key) => key.run(terminal),
+        Command::Webhooks(webhooks) => webhooks.run(terminal),
     }
 }
 

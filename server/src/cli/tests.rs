@@ -1,5 +1,7 @@
 //! Command lines in process, on a temporary data directory.
 
+use sea_orm::ConnectionTrait as _;
+
 use super::*;
 
 struct Outcome {
@@ -45,7 +47,7 @@ fn the_command_line_is_well_formed() {
 fn every_command_explains_itself() {
     let top = run(&["avycenna", "--help"], "");
     assert_eq!(top.code, 0);
-    for command in ["serve", "compact", "verify", "repair", "control", "user", "key"] {
+    for command in ["serve", "compact", "verify", "repair", "control", "user", "key", "webhooks"] {
         assert!(top.out.contains(command), "{command} in {}", top.out);
         let outcome = run(&["avycenna", command, "--help"], "");
         assert_eq!(outcome.code, 0);
@@ -108,6 +110,68 @@ fn an_operator_prepares_people_and_keys() {
     place.ok(&["key", "revoke", key_id], "");
     assert_eq!(place.run(&["key", "revoke", key_id], "").code, 5);
     assert_eq!(place.ok(&["key", "list", "--user", id], "").lines().count(), 1);
+}
+
+#[test]
+fn an_operator_lists_webhooks_and_sends_again_what_failed() {
+    use crate::control::entities::webhook::Model;
+    use crate::control::repository::{deliveries, webhooks};
+    use crate::webhooks::outbox;
+    let place = Place::new();
+    assert_eq!(place.ok(&["webhooks", "list"], ""), "");
+    let user = place.ok(&["user", "create", "--email", "doc@example.org", "--name", "Doc", "--role", "doctor"], "");
+    let id = "whk_0000000000000000";
+    let row = |disabled_by: Option<&str>| Model {
+        id: id.to_owned(),
+        user_id: user.trim().to_owned(),
+        url: "https://8.8.8.8/".to_owned(),
+        events: "grant.revoked".to_owned(),
+        description: None,
+        secret: Vec::new(),
+        old_secret: None,
+        old_secret_until: None,
+        disabled_at: disabled_by.map(|_| 0),
+        disabled_by: disabled_by.map(str::to_owned),
+        failing_since: None,
+        lease_owner: None,
+        lease_until: 0,
+        created_at: 0,
+        updated_at: 0,
+    };
+    let config = crate::config::Config {
+        storage: crate::config::Storage { data_dir: place.0.path().to_path_buf(), ..Default::default() },
+        ..Default::default()
+    };
+    let change = |disabled_by: Option<&'static str>, is_new: bool| {
+        block_on(async {
+            let (control, _) = user::open(&config).await?;
+            let write = control.write().await?;
+            if is_new {
+                webhooks::insert(write.on(), row(None), 20).await?;
+                let owed = outbox::announce_test(write.on(), id, control.now_us()).await?;
+                deliveries::drop_pending(write.on(), id, "timeout").await?;
+                assert!(owed.starts_with("dlv_"));
+                write.on().execute_unprepared("UPDATE deliveries SET origin = 'event'").await.unwrap();
+            }
+            webhooks::update(write.on(), &row(disabled_by)).await?;
+            write.commit().await?;
+            Ok(control.close().await?)
+        })
+        .unwrap();
+    };
+    change(None, true);
+    let line = |state: &str, waiting: u32| format!("{id}\t{}\t{state}\t{waiting}\thttps://8.8.8.8/\n", user.trim());
+    assert_eq!(place.ok(&["webhooks", "list"], ""), line("works", 0));
+    assert_eq!(place.ok(&["webhooks", "redeliver", id, "--since", "1h"], ""), "1\n");
+    assert_eq!(place.ok(&["webhooks", "list", "--user", "doc@example.org"], ""), line("works", 1));
+    assert_eq!(place.ok(&["webhooks", "redeliver", id, "--since", "1d"], ""), "0\n", "it is on its way");
+    assert_eq!(place.run(&["webhooks", "redeliver", "whk_1", "--since", "1d"], "").code, 5);
+    for since in ["", "1", "-1h", "yesterday"] {
+        assert_eq!(place.run(&["webhooks", "redeliver", id, "--since", since], "").code, 2, "{since}");
+    }
+    change(Some("gone"), false);
+    assert_eq!(place.ok(&["webhooks", "list"], ""), line("disabled: gone", 1));
+    assert_eq!(place.run(&["webhooks", "redeliver", id, "--since", "1d"], "").code, 2);
 }
 
 #[test]

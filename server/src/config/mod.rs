@@ -18,9 +18,11 @@ mod mail;
 mod merge;
 mod print;
 mod secret;
+mod secrets;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -38,7 +40,9 @@ pub use self::log::{Format, Log};
 pub use self::mail::Mail;
 pub use self::merge::{Sources, TEST_PREFIX};
 pub use self::secret::{MASK, Secret, SecretUrl};
+pub use self::secrets::{SECRETS_KEY_BYTES, Secrets, parse_secrets_key};
 pub use self::storage::Storage;
+pub use self::webhooks::Webhooks;
 
 /// The effective configuration.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -54,6 +58,10 @@ pub struct Config {
     pub control: Control,
     /// Outgoing mail.
     pub mail: Mail,
+    /// Where webhooks may lead.
+    pub webhooks: Webhooks,
+    /// The key of secrets at rest.
+    pub secrets: Secrets,
     /// Rates, sizes, times.
     pub limits: Limits,
     /// The log.
@@ -136,6 +144,8 @@ impl Config {
             ("auth", self.auth.check()),
             ("control", self.control.check()),
             ("mail", self.mail.check()),
+            ("webhooks", self.webhooks.check()),
+            ("secrets", self.secrets.check()),
             ("limits", self.limits.check()),
             ("log", self.log.check()),
         ];

@@ -97,6 +97,19 @@ fn every_source_is_read_and_understood() {
             File("[mail]\nsmtp_url = \"smtps://u:pw@mail.example:465\""),
             "\"smtps://u:***@mail.example:465\"",
         ),
+        ("webhooks.allow_http", Environment("AVYCENNA_WEBHOOKS_ALLOW_HTTP", "true"), "true"),
+        (
+            "webhooks.allowed_networks",
+            Environment("AVYCENNA_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8, 10.1.0.0/16"),
+            "[\"127.0.0.0/8\",\"10.1.0.0/16\"]",
+        ),
+        ("webhooks.allowed_networks", Environment("AVYCENNA_WEBHOOKS_ALLOWED_NETWORKS", "::1"), "[\"::1/128\"]"),
+        ("webhooks.allowed_networks", File("[webhooks]\nallowed_networks = [\"fd00::/8\"]"), "[\"fd00::/8\"]"),
+        (
+            "secrets.key",
+            Environment("AVYCENNA_SECRETS_KEY", "0123456789012345678901234567890123456789012345678901234567890123"),
+            "\"***\"",
+        ),
         ("log.format", Environment("AVYCENNA_LOG_FORMAT", "json"), "\"json\""),
         ("log.level", Flag("warn,storage=debug"), "\"warn,storage=debug\""),
     ];
@@ -174,6 +187,19 @@ fn what_is_unknown_or_bad_stops_the_start_and_names_key_and_source() {
         ),
         (Fixture::new().file("[log]\nformat = \"xml\""), "log.format", "file ", "text, json"),
         (Fixture::new().file("[mail]\nfrom = \"nobody\""), "mail.from", "file ", "mail address"),
+        (Fixture::new().file("[webhooks]\nin_flight_max = 1"), "webhooks.in_flight_max", "file ", "between 2"),
+        (
+            Fixture::new().environment("AVYCENNA_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8;10.0.0.0/8"),
+            "webhooks.allowed_networks",
+            "environment variable AVYCENNA_WEBHOOKS_ALLOWED_NETWORKS",
+            "network",
+        ),
+        (
+            Fixture::new().environment("AVYCENNA_SECRETS_KEY", "hunter2"),
+            "secrets.key",
+            "environment variable AVYCENNA_SECRETS_KEY",
+            "64 hex digits",
+        ),
         (Fixture::new().file("[limits]\nbody_bytes_max = 1000"), "limits.body_bytes_max", "file ", "1 MiB"),
     ];
     for (fixture, key, origin, what) in cases {

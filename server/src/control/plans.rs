@@ -1,8 +1,8 @@
 //! The statements of every listing and of every look at a grant, as SQLite plans them: by an index, sorted by it.
 
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryTrait, Select, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryTrait, Select, Statement, Value};
 
-use super::repository::{audit, check_ins, grants, symptoms};
+use super::repository::{audit, check_ins, deliveries, grants, leases, outbox, symptoms, webhooks};
 use super::tests::Fixture;
 
 /// The plan, a line a step.
@@ -25,6 +25,7 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, grants::select_accepted("p", &["active", "pending"])).await,
         plan(&fixture, grants::select_addressed("p@example.org", &["pending"])).await,
         plan(&fixture, audit::select_page("p", 9, 9)).await,
+        plan(&fixture, webhooks::select_of_user("u")).await,
     ];
     insta::assert_snapshot!(plans.join("\n"), @r"
     SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>?)
@@ -34,5 +35,44 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
     SEARCH grants USING INDEX grants_by_patient (patient_id=?)
     SEARCH grants USING INDEX grants_by_email (patient_email=?)
     SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq<?)
+    SEARCH webhooks USING INDEX webhooks_by_user (user_id=?)
+    ");
+}
+
+/// The plan of a statement with its values.
+async fn plan_of(fixture: &Fixture, sql: &str, values: impl IntoIterator<Item = Value>) -> String {
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let explained = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+    let rows = fixture.control.read().query_all_raw(explained).await.unwrap();
+    let steps: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+    steps.join("\n")
+}
+
+#[tokio::test]
+async fn the_dispatcher_finds_what_is_due_by_an_index_however_much_waits() {
+    let fixture = Fixture::new().await;
+    let text = |text: &str| Value::from(text);
+    let plans = [
+        plan_of(&fixture, leases::DUE, [9.into(), text("me"), 9.into()]).await,
+        plan_of(&fixture, &deliveries::next_sql(1), [text("w"), 9.into(), text("d")]).await,
+        plan_of(&fixture, outbox::OF_PATIENT, [text("p")]).await,
+        plan_of(
+            &fixture,
+            &deliveries::owed_sql(deliveries::Which::All),
+            [text("w"), 0.into(), 9.into(), 0.into(), 9.into()],
+        )
+        .await,
+    ];
+    insta::assert_snapshot!(plans.join("\n"), @r"
+    SCAN w
+    SEARCH d EXISTS USING COVERING INDEX deliveries_due (webhook_id=? AND due_at<?)
+    USE TEMP B-TREE FOR ORDER BY
+    SEARCH w USING INDEX sqlite_autoindex_webhooks_1 (id=?)
+    SEARCH d USING INDEX deliveries_due (webhook_id=? AND due_at<?)
+    SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
+    SEARCH g USING INDEX grants_by_patient (patient_id=?)
+    SEARCH w USING INDEX webhooks_by_user (user_id=?)
+    SEARCH d USING INDEX deliveries_by_webhook (webhook_id=? AND event_seq>? AND event_seq<?)
+    SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
     ");
 }

@@ -72,6 +72,23 @@ impl Fixture {
         (self, heard)
     }
 
+    /// A second process on the same database, with a data directory of its own.
+    pub(crate) async fn again(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = self.config.clone();
+        if config.control.database_url.is_none() {
+            let path = self.config.storage.data_dir.join("control.db");
+            config.control.database_url = Some(SecretUrl::new(format!("sqlite:{}", path.display())));
+        }
+        config.secrets.key = config.secrets.key.or_else(|| {
+            let file = std::fs::read_to_string(self.config.storage.data_dir.join("secrets.key")).unwrap();
+            Some(crate::config::Secret::new(file.lines().last().unwrap()))
+        });
+        config.storage.data_dir = dir.path().join("data");
+        let control = Control::open(&config, Arc::clone(&self.clock) as Arc<dyn Clock>).await.unwrap();
+        Self { _dir: dir, config, clock: Arc::clone(&self.clock), control }
+    }
+
     /// A second process's view of the same database.
     pub(crate) async fn other(&self) -> Control {
         Control::open(&self.config, Arc::clone(&self.clock) as Arc<dyn Clock>).await.unwrap()

@@ -16,9 +16,11 @@ use super::time::rfc3339;
 use crate::auth::{Means, Principal, random};
 use crate::control::entities::check_in::Model;
 use crate::control::repository::check_ins;
+use crate::control::repository::outbox::forget_subject;
 use crate::error::ApiError;
 use crate::extract::{Payload, Query, Reader, Writer};
 use crate::state::AppState;
+use crate::webhooks::outbox::{self, Cause};
 
 const PREFIX: &str = "ci_";
 const SCORES: RangeInclusive<i32> = 1..=5;
@@ -176,7 +178,9 @@ async fn create(
     fields.finish()?;
     let write = state.control.write().await?;
     check_ins::insert(write.on(), row.clone()).await?;
+    let owed = outbox::announce(write.on(), Cause::CheckIn(&row), state.clock.now_us()).await?;
     write.commit().await?;
+    state.webhooks.wake(owed);
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -276,6 +280,7 @@ async fn remove(
     }
     let write = state.control.write().await?;
     let is_deleted = check_ins::delete(write.on(), principal.user.as_str(), &id).await?;
+    forget_subject(write.on(), principal.user.as_str(), &id).await?;
     write.commit().await?;
     if is_deleted { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }

@@ -100,6 +100,18 @@ impl Fields {
         found
     }
 
+    /// `true` or `false`, which may be absent or null.
+    pub(crate) fn switch(&mut self, key: &'static str) -> Option<bool> {
+        match self.object.remove(key) {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(is_on)) => Some(is_on),
+            Some(_) => {
+                self.faults.push(fault(&[Loc::Key(key)], "must be true or false", FaultKind::Type));
+                None
+            }
+        }
+    }
+
     fn number_of(&mut self, key: &'static str) -> Option<Number> {
         match self.object.remove(key) {
             None | Some(Value::Null) => None,

@@ -11,6 +11,7 @@ mod ids;
 pub mod sessions;
 pub mod shape;
 pub mod symptoms;
-mod time;
+pub(crate) mod time;
 pub mod users;
 pub mod wearables;
+pub mod webhooks;

@@ -16,10 +16,12 @@ use super::ids::is_id;
 use super::time::rfc3339;
 use crate::auth::random;
 use crate::control::entities::symptom::Model;
+use crate::control::repository::outbox::forget_subject;
 use crate::control::repository::symptoms;
 use crate::error::ApiError;
 use crate::extract::{Payload, Query, Reader, Writer};
 use crate::state::AppState;
+use crate::webhooks::outbox::{self, Cause};
 
 const PREFIX: &str = "sym_";
 const SEVERITIES: [&str; 4] = ["mild", "moderate", "severe", "critical"];
@@ -150,7 +152,9 @@ async fn create(
     fields.finish()?;
     let write = state.control.write().await?;
     symptoms::insert(write.on(), row.clone()).await?;
+    let owed = outbox::announce(write.on(), Cause::Symptom(&row), state.clock.now_us()).await?;
     write.commit().await?;
+    state.webhooks.wake(owed);
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -249,6 +253,7 @@ async fn remove(
     }
     let write = state.control.write().await?;
     let is_deleted = symptoms::delete(write.on(), principal.user.as_str(), &id).await?;
+    forget_subject(write.on(), principal.user.as_str(), &id).await?;
     write.commit().await?;
     if is_deleted { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }

@@ -4,7 +4,8 @@
 //! looked at is `console` or `text`. The fences of a page are one script in order, so that a variable set above is
 //! there below. A `json` fence right behind one is what it prints: `"…"` stands for any value.
 //!
-//! There are `URL` and `KEY` of a running server, and `avycenna` on the `PATH`, on that server's data directory.
+//! There are `URL` and `KEY` of a running server, whose webhooks may lead to the loopback, and `avycenna` on the `PATH`,
+//! on that server's data directory.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +13,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tests::Server;
 
-use crate::setup::{options, server};
+use crate::setup::{inward, options};
 
 /// Stands between the outputs of two blocks.
 const MARK: &str = "--- next block ---";
@@ -80,7 +81,7 @@ impl Place {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_avycenna-under-test"), folder.path().join("avycenna")).unwrap();
-        let server = server().await;
+        let server = Server::start(inward()).await;
         server.user("ada@example.org");
         let key = server.key("ada@example.org");
         Self { folder, server, key }

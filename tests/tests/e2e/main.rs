@@ -25,3 +25,5 @@ mod tokens;
 mod watch;
 #[cfg(test)]
 mod wearables;
+#[cfg(test)]
+mod webhooks;

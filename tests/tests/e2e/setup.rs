@@ -8,6 +8,13 @@ pub(crate) fn options() -> Options {
     Options::new(env!("CARGO_BIN_EXE_avycenna-under-test"))
 }
 
+/// The same, with webhooks that may lead to the loopback by `http`.
+pub(crate) fn inward() -> Options {
+    options()
+        .environment("AVYCENNA_WEBHOOKS_ALLOW_HTTP", "true")
+        .environment("AVYCENNA_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")
+}
+
 /// A server with the defaults of a test.
 pub(crate) async fn server() -> Server {
     Server::start(options()).await

@@ -6,6 +6,7 @@ mod quiet;
 mod resource;
 mod scale;
 mod sharing;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,11 +47,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let mut folder = tempfile::Builder::new().prefix("avycenna-load-").tempdir_in(parent)?;
     folder.disable_cleanup(args.keep);
-    let mut bench = Bench::new(args, folder.path().to_path_buf())?;
-    bench.phases()?;
-    println!("{}", bench.report.table());
+    let report = if args.webhooks {
+        webhooks::run(args, folder.path().to_path_buf())?
+    } else {
+        let mut bench = Bench::new(args, folder.path().to_path_buf())?;
+        bench.phases()?;
+        bench.report
+    };
+    println!("{}", report.table());
     if let Some(path) = &args.json {
-        std::fs::write(path, bench.report.json())?;
+        std::fs::write(path, report.json())?;
     }
     if args.keep {
         println!("kept {}", folder.path().display());

@@ -19,45 +19,52 @@ use storage::disk::sim::SimDisk;
 use storage::{ManualClock, Place, StorageConfig};
 
 use crate::auth::{Auth, NewKey, NewUser, Role, Scopes};
+use crate::config::Config;
 use crate::control::tests::Fixture as Database;
 use crate::mail::Mailer;
 use crate::middleware::Edge;
 use crate::state::AppState;
+use crate::webhooks::Webhooks;
 
 const PASSWORD: &str = "correct horse";
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 /// A server in this process.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     edge: Edge,
-    state: AppState,
-    clock: Arc<ManualClock>,
-    database: Database,
+    pub(crate) state: AppState,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) database: Database,
 }
 
 /// Somebody, and their credentials.
 #[derive(Debug, Clone)]
-pub(super) struct Person {
-    id: String,
-    email: String,
-    token: Header,
-    key: Header,
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) token: Header,
+    pub(crate) key: Header,
     read_key: Header,
     write_key: Header,
 }
 
 /// A credential as a header.
-type Header = (&'static str, String);
+pub(crate) type Header = (&'static str, String);
 
 const READ: Scopes = Scopes { read: true, write: false };
 const WRITE: Scopes = Scopes { read: false, write: true };
 
 impl Stage {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(Database::new().await).await
     }
 
-    async fn on(database: Database) -> Self {
+    pub(crate) async fn on(database: Database) -> Self {
+        Self::with(database, |config| Webhooks::open(config).unwrap()).await
+    }
+
+    /// As [`Self::on`], with webhooks that a test has made.
+    pub(crate) async fn with(database: Database, webhooks: impl FnOnce(&Config) -> Webhooks) -> Self {
         let mut config = database.config.clone();
         config.limits.enabled = false;
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
@@ -67,12 +74,19 @@ impl Stage {
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let mail = Mailer::open(&config).unwrap();
-        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail);
+        let webhooks = webhooks(&config);
+        let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail, webhooks);
         let edge = Edge::new(crate::router::router(state.clone()), state.clone());
         Self { edge, state, clock: Arc::clone(&database.clock), database }
     }
 
-    async fn person(&self, name: &str, role: Role) -> Person {
+    /// Another process on the database of `stage`.
+    pub(crate) async fn with_state_of(stage: &Self) -> Self {
+        let database = stage.database.again().await;
+        Self::on(database).await
+    }
+
+    pub(crate) async fn person(&self, name: &str, role: Role) -> Person {
         let email = format!("{}@example.org", name.to_lowercase().replace(' ', "."));
         let new = NewUser { name: name.to_owned(), email: email.clone(), password: Some(PASSWORD.to_owned()), role };
         let id = self.state.auth.register(new).await.unwrap().id;
@@ -85,16 +99,22 @@ impl Stage {
         Person { token: ("authorization", format!("Bearer {token}")), key, read_key, write_key, id, email }
     }
 
-    async fn patient(&self, name: &str) -> Person {
+    pub(crate) async fn patient(&self, name: &str) -> Person {
         self.person(name, Role::Patient).await
     }
 
-    async fn doctor(&self, name: &str) -> Person {
+    pub(crate) async fn doctor(&self, name: &str) -> Person {
         self.person(name, Role::Doctor).await
     }
 
     /// Sends a request with a credential, or none; `path` is below `/api/v1` unless it is a whole one.
-    async fn send(&self, who: Option<&Header>, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) async fn send(
+        &self,
+        who: Option<&Header>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let is_whole = path.starts_with("/api/v1") || ["/healthz", "/readyz"].contains(&path);
         let path = if is_whole { path.to_owned() } else { format!("/api/v1{path}") };
         let mut request = Request::builder().method(method).uri(path);
@@ -108,17 +128,17 @@ impl Stage {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
-    async fn get(&self, who: &Header, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, who: &Header, path: &str) -> (u16, Value) {
         self.send(Some(who), "GET", path, None).await
     }
 
-    async fn post(&self, who: &Header, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, who: &Header, path: &str, body: Value) -> (u16, Value) {
         self.send(Some(who), "POST", path, Some(&body)).await
     }
 
     /// A `GET` that must be answered.
     #[track_caller]
-    fn read(&self, who: &Header, path: &str) -> impl Future<Output = Value> {
+    pub(crate) fn read(&self, who: &Header, path: &str) -> impl Future<Output = Value> {
         let place = std::panic::Location::caller();
         async move {
             let (status, body) = self.get(who, path).await;
@@ -128,40 +148,40 @@ impl Stage {
     }
 
     /// A doctor asks; the grant's id.
-    async fn invite(&self, doctor: &Person, patient: &Person, permissions: &[&str]) -> String {
+    pub(crate) async fn invite(&self, doctor: &Person, patient: &Person, permissions: &[&str]) -> String {
         let body = json!({"patient_email": patient.email, "permissions": permissions});
         let (status, grant) = self.post(&doctor.token, "/grants/invite", body).await;
         assert_eq!(status, 201, "{grant}");
         grant["id"].as_str().unwrap().to_owned()
     }
 
-    async fn accept(&self, patient: &Person, id: &str) -> Value {
+    pub(crate) async fn accept(&self, patient: &Person, id: &str) -> Value {
         let (status, grant) = self.send(Some(&patient.token), "POST", &format!("/grants/{id}/accept"), None).await;
         assert_eq!(status, 200, "{grant}");
         grant
     }
 
-    async fn revoke(&self, who: &Person, id: &str) {
+    pub(crate) async fn revoke(&self, who: &Person, id: &str) {
         let (status, grant) = self.send(Some(&who.token), "POST", &format!("/grants/{id}/revoke"), None).await;
         assert_eq!((status, grant["status"].as_str()), (200, Some("revoked")), "{grant}");
     }
 
     /// A doctor is let in; the grant's id.
-    async fn grant(&self, doctor: &Person, patient: &Person, permissions: &[&str]) -> String {
+    pub(crate) async fn grant(&self, doctor: &Person, patient: &Person, permissions: &[&str]) -> String {
         let id = self.invite(doctor, patient, permissions).await;
         self.accept(patient, &id).await;
         id
     }
 
     /// What time it was in RFC 3339 so many days ago; days to come are negative.
-    fn ago(&self, days: f64) -> String {
+    pub(crate) fn ago(&self, days: f64) -> String {
         let span = std::time::Duration::from_secs_f64(days.abs() * 86_400.0);
         let span_us = i64::try_from(span.as_micros()).unwrap();
         let now_us = self.state.clock.now_us();
         engine::time::format(if days < 0.0 { now_us + span_us } else { now_us - span_us })
     }
 
-    async fn check_in(&self, patient: &Person, mut body: Value) -> Value {
+    pub(crate) async fn check_in(&self, patient: &Person, mut body: Value) -> Value {
         for key in ["mood", "energy", "focus"] {
             if body.get(key).is_none() {
                 body[key] = json!(3);
@@ -172,13 +192,13 @@ impl Stage {
         check_in
     }
 
-    async fn heart_rate(&self, patient: &Person, value: f64, days_ago: f64) {
+    pub(crate) async fn heart_rate(&self, patient: &Person, value: f64, days_ago: f64) {
         let point = json!({"metric": "heart_rate", "value": value, "unit": "bpm", "recorded_at": self.ago(days_ago), "source": "w"});
         assert_eq!(self.post(&patient.key, "/wearables/ingest", point).await.0, 201);
     }
 }
 
 /// Where each fault of a 422 is.
-fn places(body: &Value) -> Vec<Value> {
+pub(crate) fn places(body: &Value) -> Vec<Value> {
     body["detail"].as_array().unwrap_or_else(|| panic!("{body}")).iter().map(|fault| fault["loc"].clone()).collect()
 }

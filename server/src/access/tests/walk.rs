@@ -38,7 +38,7 @@ const SYMPTOMS: Statuses = [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 40
 const POINTS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 200, 403];
 
 /// Method and path as the description has them; the query or body that makes the request a good one; the answers.
-const TABLE: [(&str, &str, &str, Statuses); 50] = [
+const TABLE: [(&str, &str, &str, Statuses); 61] = [
     ("GET", "/healthz", "", OPEN),
     ("GET", "/readyz", "", OPEN),
     ("POST", "/api/v1/auth/register", "{}", LOGIN),
@@ -98,6 +98,17 @@ const TABLE: [(&str, &str, &str, Statuses); 50] = [
     ("GET", "/api/v1/grants/patient/{patient_id}/wearables/metric/{metric}", "?bucket=1d", POINTS),
     ("GET", "/api/v1/grants/patient/{patient_id}/wearables/latest", "", POINTS),
     ("GET", "/api/v1/grants/patient/{patient_id}/overview", "", POINTS),
+    ("POST", "/api/v1/webhooks", r#"{"url": "https://8.8.8.8/hook", "events": ["grant.revoked"]}"#, OWN_MADE),
+    ("GET", "/api/v1/webhooks", "", OWN),
+    ("GET", "/api/v1/webhooks/{id}", "", FOREIGN),
+    ("PATCH", "/api/v1/webhooks/{id}", r#"{"enabled": false}"#, FOREIGN),
+    ("DELETE", "/api/v1/webhooks/{id}", "", FOREIGN),
+    ("POST", "/api/v1/webhooks/{id}/rotate-secret", "{}", FOREIGN),
+    ("POST", "/api/v1/webhooks/{id}/test", "{}", FOREIGN),
+    ("GET", "/api/v1/webhooks/{id}/deliveries", "", FOREIGN),
+    ("POST", "/api/v1/webhooks/{id}/deliveries/{delivery_id}/replay", "{}", FOREIGN),
+    ("GET", "/api/v1/webhooks/{id}/events", "", FOREIGN),
+    ("POST", "/api/v1/webhooks/{id}/recover", r#"{"since": "2026-01-01T00:00:00Z"}"#, FOREIGN),
     ("GET", "/api/v1/audit", "", OWN),
     ("GET", "/api/v1/audit", "?limit=1", OWN),
 ];
@@ -112,6 +123,8 @@ struct Cast {
     symptom: String,
     key: String,
     session: String,
+    webhook: String,
+    delivery: String,
     /// Between the patient and a doctor who does not ask.
     grant: String,
 }
@@ -154,7 +167,12 @@ impl Cast {
         let key = keys["api_keys"][0]["id"].as_str().unwrap().to_owned();
         let sessions = stage.read(&patient.token, "/auth/sessions").await;
         let session = sessions["sessions"][0]["id"].as_str().unwrap().to_owned();
-        Self { stage, patient, people, check_in, symptom, key, session, grant }
+        let webhook = json!({"url": "https://8.8.8.8/hook", "events": ["check_in.created"]});
+        let (_, webhook) = stage.post(&patient.token, "/webhooks", webhook).await;
+        let webhook = webhook["id"].as_str().unwrap().to_owned();
+        let (_, delivery) = stage.post(&patient.token, &format!("/webhooks/{webhook}/test"), json!({})).await;
+        let delivery = delivery["id"].as_str().unwrap().to_owned();
+        Self { stage, patient, people, check_in, symptom, key, session, webhook, delivery, grant }
     }
 
     /// The credential of an actor; the wrong scope is the one that the method does not need.
@@ -173,9 +191,13 @@ impl Cast {
             _ if path.contains("/symptoms/") => &self.symptom,
             _ if path.contains("/api-keys/") => &self.key,
             _ if path.contains("/sessions/") => &self.session,
+            _ if path.contains("/webhooks/") => &self.webhook,
             _ => &self.grant,
         };
-        path.replace("{patient_id}", &self.patient.id).replace("{metric}", "heart_rate").replace("{id}", id)
+        path.replace("{patient_id}", &self.patient.id)
+            .replace("{metric}", "heart_rate")
+            .replace("{id}", id)
+            .replace("{delivery_id}", &self.delivery)
     }
 
     async fn ask(&self, actor: usize, method: &str, path: &str, extra: &str) -> (u16, Value) {

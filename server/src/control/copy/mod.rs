@@ -30,6 +30,9 @@ use super::{Control, Write};
 /// The one table that migrations put a row into: a target that holds nothing else is empty.
 const COUNTER: &str = "auth_changes";
 
+/// Columns that PostgreSQL numbers by itself: table, column. SQLite goes on behind the highest number that it was given.
+const NUMBERED: [(&str, &str); 1] = [("events", "seq")];
+
 /// One table that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
@@ -69,6 +72,7 @@ pub async fn copy(source: &Control, target: &Control, mut tell: impl FnMut(Progr
     for table in &schema.tables {
         copied.push(copy_table(&from, &to, table, &mut tell).await?);
     }
+    go_on_behind(&to).await?;
     to.commit().await?;
     drop(from);
     Ok(copied)
@@ -96,6 +100,21 @@ async fn clear(to: &Write, schema: &Schema) -> Result<()> {
         }
     }
     to.on().execute_unprepared(&format!("DELETE FROM {COUNTER}")).await.map_err(at("clear the counter"))?;
+    Ok(())
+}
+
+/// Lets the target number what comes behind what was copied.
+async fn go_on_behind(to: &Write) -> Result<()> {
+    if to.on().get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    for (table, column) in NUMBERED {
+        let sql = format!(
+            "SELECT setval(pg_get_serial_sequence('{table}', '{column}'), \
+             (SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)"
+        );
+        to.on().execute_unprepared(&sql).await.map_err(at("set the next number"))?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use sea_orm::{QuerySelect, sea_query::OnConflict, sea_query::Query};
 use super::super::entities::erasure::{Column, Entity, Model};
 use super::super::entities::{api_key, check_in, grant, otp, refresh_token, session, symptom, user};
 use super::super::error::{Result, at};
+use super::outbox;
 
 /// Unfinished erasures that are taken up at once.
 const PENDING_MAX: u64 = 100;
@@ -41,6 +42,7 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
         .add(grant::Column::PatientId.eq(id))
         .add(grant::Column::PatientEmail.eq(&person.email));
     grant::Entity::delete_many().filter(of_theirs).exec(on).await.map_err(at("erase grants"))?;
+    outbox::forget_person(on, id).await?;
     let keys = api_key::Entity::delete_many().filter(api_key::Column::UserId.eq(id));
     keys.exec(on).await.map_err(at("erase API keys"))?;
     let sessions = Query::select()

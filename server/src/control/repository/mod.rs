@@ -4,9 +4,13 @@
 pub mod api_keys;
 pub mod audit;
 pub mod check_ins;
+pub mod deliveries;
 pub mod erasures;
 pub mod grants;
+pub mod leases;
 pub mod otps;
+pub mod outbox;
 pub mod sessions;
 pub mod symptoms;
 pub mod users;
+pub mod webhooks;

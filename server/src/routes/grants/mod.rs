@@ -151,7 +151,9 @@ async fn accept(
     known(&id)?;
     let (part, words) = part.unzip();
     let row = invitation::accept(&state.control, principal.user.as_str(), &id, part).await;
-    answer(&state, row.map_err(|error| located(error, &words.unwrap_or_default()))?).await
+    let row = row.map_err(|error| located(error, &words.unwrap_or_default()))?;
+    state.webhooks.look();
+    answer(&state, row).await
 }
 
 /// Says no to a doctor.
@@ -221,7 +223,9 @@ async fn revoke(
 ) -> Result<Json<IncomingGrant>, ApiError> {
     principal.require_token()?;
     known(&id)?;
-    answer(&state, invitation::revoke(&state.control, principal.user.as_str(), &id).await?).await
+    let row = invitation::revoke(&state.control, principal.user.as_str(), &id).await?;
+    state.webhooks.look();
+    answer(&state, row).await
 }
 
 fn known(id: &str) -> Result<(), GrantError> {

@@ -1,0 +1,172 @@
+//! Events that receivers are owed: rows that are written in the transaction of their cause.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    Value,
+};
+
+use super::super::entities::{delivery, event};
+use super::super::error::{Result, at};
+
+/// An endpoint that might be told, and what its owner's grant says.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Candidate {
+    /// The endpoint.
+    pub webhook_id: String,
+    /// Which events it wants; words with a space between.
+    pub events: String,
+    /// Since when nothing is sent there.
+    pub disabled_at: Option<i64>,
+    /// What the grant allows; words with a space between.
+    pub permissions: String,
+    /// When the grant ends by itself.
+    pub expires_at: Option<i64>,
+}
+
+/// The statement of [`candidates`].
+pub(in crate::control) const OF_PATIENT: &str = "
+SELECT w.id AS webhook_id, w.events, w.disabled_at, g.permissions, g.expires_at
+FROM grants g JOIN webhooks w ON w.user_id = g.doctor_id
+WHERE g.patient_id = $1 AND g.status = 'active'";
+
+/// The endpoints of everybody whom a patient has let in. What their grants allow is for `crate::access` to say.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn candidates(on: &impl ConnectionTrait, patient_id: &str) -> Result<Vec<Candidate>> {
+    let values: [Value; 1] = [patient_id.into()];
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), OF_PATIENT, values);
+    Candidate::find_by_statement(statement).all(on).await.map_err(at("find endpoints"))
+}
+
+/// An event to store.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// `evt_` and sixteen base62 characters.
+    pub id: String,
+    /// `check_in.created` and so on.
+    pub kind: &'static str,
+    /// Whom it speaks of.
+    pub patient_id: Option<String>,
+    /// The check-in, symptom, grant or endpoint.
+    pub subject_id: String,
+    /// What is signed and sent.
+    pub body: String,
+    /// When it happened.
+    pub created_at: i64,
+}
+
+/// Stores an event; its seq.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn insert(on: &impl ConnectionTrait, new: NewEvent) -> Result<i64> {
+    let row = event::ActiveModel {
+        id: Set(new.id),
+        kind: Set(new.kind.to_owned()),
+        patient_id: Set(new.patient_id),
+        subject_id: Set(new.subject_id),
+        body: Set(new.body),
+        created_at: Set(new.created_at),
+        ..Default::default()
+    };
+    Ok(event::Entity::insert(row).exec(on).await.map_err(at("insert an event"))?.last_insert_id)
+}
+
+/// One delivery to store.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// `dlv_` and sixteen base62 characters.
+    pub id: String,
+    /// Where to.
+    pub webhook_id: String,
+    /// Which event.
+    pub event_seq: i64,
+    /// `event`, `replay` or `test`.
+    pub origin: &'static str,
+    /// `pending`, or `dropped` where nothing is sent.
+    pub status: &'static str,
+    /// Why nothing is sent.
+    pub error: Option<&'static str>,
+    /// When it may be sent.
+    pub due_at: i64,
+}
+
+/// Stores deliveries.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn insert_deliveries(on: &impl ConnectionTrait, new: Vec<NewDelivery>) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let rows = new.into_iter().map(|new| delivery::ActiveModel {
+        id: Set(new.id),
+        webhook_id: Set(new.webhook_id),
+        event_seq: Set(new.event_seq),
+        origin: Set(new.origin.to_owned()),
+        status: Set(new.status.to_owned()),
+        tries: Set(0),
+        due_at: Set(new.due_at),
+        error: Set(new.error.map(str::to_owned)),
+        created_at: Set(new.due_at),
+        ..Default::default()
+    });
+    delivery::Entity::insert_many(rows).exec_without_returning(on).await.map_err(at("insert deliveries"))?;
+    Ok(())
+}
+
+/// The highest seq below which no event can appear any more. On PostgreSQL a transaction may get its number before another
+/// one and be seen behind it: those that are writing at this moment are waited for. Run it in a transaction of its own,
+/// which nothing else makes long.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn settled(on: &impl ConnectionTrait) -> Result<i64> {
+    if on.get_database_backend() != DbBackend::Postgres {
+        return Ok(i64::MAX);
+    }
+    let at = at("wait for events that are being written");
+    on.execute_unprepared("LOCK TABLE events IN SHARE MODE").await.map_err(&at)?;
+    let statement = Statement::from_string(DbBackend::Postgres, "SELECT COALESCE(MAX(seq), 0) FROM events");
+    let row = on.query_one_raw(statement).await.map_err(&at)?;
+    row.map_or(Ok(0), |row| row.try_get_by_index(0).map_err(&at))
+}
+
+/// Deletes every event about a person, with the bodies in every queue and feed and what receivers answered to them; and
+/// every endpoint of theirs. Part of the person's erasure, in its transaction.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn forget_person(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
+    use super::super::entities::webhook;
+    let events = event::Entity::delete_many().filter(event::Column::PatientId.eq(user_id));
+    events.exec(on).await.map_err(at("delete a person's events"))?;
+    let own = webhook::Entity::delete_many().filter(webhook::Column::UserId.eq(user_id));
+    own.exec(on).await.map_err(at("delete a person's webhooks"))?;
+    Ok(())
+}
+
+/// Deletes the events about something that its patient has deleted.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn forget_subject(on: &impl ConnectionTrait, patient_id: &str, subject_id: &str) -> Result<()> {
+    let events = event::Entity::delete_many()
+        .filter(event::Column::SubjectId.eq(subject_id))
+        .filter(event::Column::PatientId.eq(patient_id));
+    events.exec(on).await.map(|_| ()).map_err(at("delete the events about a subject"))
+}
+
+/// Deletes events from before `before_us` with their deliveries, the oldest `count_max`; how many.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn sweep(on: &impl ConnectionTrait, before_us: i64, count_max: u64) -> Result<u64> {
+    // The oldest are those with the lowest numbers: no index by age is needed to find them.
+    let sql = "DELETE FROM events WHERE created_at < $1 AND seq IN (SELECT seq FROM events ORDER BY seq LIMIT $2)";
+    let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let values: [Value; 2] = [before_us.into(), count_max.into()];
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    Ok(on.execute_raw(statement).await.map_err(at("sweep events"))?.rows_affected())
+}

@@ -1,0 +1,128 @@
+//! What an endpoint was owed in the last thirty days: to be read in order, or to be sent once more where it failed.
+//!
+//! Every event is judged by what holds now, so a grant that has ended shows nothing of its patient but its end.
+
+use sea_orm::ConnectionTrait;
+
+use super::KEPT_US;
+use super::outbox::{Error, again};
+use crate::access::receive::Judge;
+use crate::control::entities::webhook;
+use crate::control::repository::deliveries::{self, Owed, Stretch, Which};
+use crate::control::repository::outbox;
+use crate::control::{self, Control};
+
+/// Rows that are looked through at once.
+const PAGE_ROWS: i64 = 500;
+
+/// Most rows that one request looks through; the next one goes on behind them.
+const SCANNED_ROWS_MAX: usize = 10_000;
+
+/// Most events that one call of [`recover`] sends again.
+pub const RECOVERED_MAX: usize = 100_000;
+
+/// From where a feed is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Behind the event of a seq.
+    Behind(i64),
+    /// From a time on, microseconds.
+    Time(i64),
+}
+
+impl Since {
+    fn stretch(self, last_seq: i64, now_us: i64) -> Stretch {
+        let oldest_us = now_us.saturating_sub(KEPT_US);
+        match self {
+            Self::Behind(behind_seq) => Stretch { behind_seq, last_seq, since_us: oldest_us },
+            Self::Time(time_us) => Stretch { behind_seq: 0, last_seq, since_us: time_us.max(oldest_us) },
+        }
+    }
+}
+
+/// A piece of a feed.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// In order.
+    pub events: Vec<Owed>,
+    /// The last event that was looked at, if there may be more behind it.
+    pub next_since: Option<String>,
+}
+
+/// The last event that a feed may show at this moment, so that whoever goes on behind it misses none.
+///
+/// # Errors
+/// [`control::Error`].
+pub async fn settled(control: &Control) -> control::Result<i64> {
+    let write = control.write().await?;
+    let last_seq = outbox::settled(write.on()).await?;
+    write.commit().await?;
+    Ok(last_seq)
+}
+
+/// At most `count_max` events, up to [`settled`], that an endpoint's owner may have now.
+///
+/// # Errors
+/// [`control::Error`].
+pub async fn page(
+    on: &impl ConnectionTrait,
+    judge: &mut Judge<'_>,
+    webhook_id: &str,
+    (since, last_seq): (Since, i64),
+    (count_max, now_us): (usize, i64),
+) -> control::Result<Page> {
+    let mut stretch = since.stretch(last_seq, now_us);
+    let mut page = Page::default();
+    let mut scanned = 0;
+    loop {
+        let rows = deliveries::owed(on, webhook_id, Which::All, stretch, PAGE_ROWS).await?;
+        let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+        for row in rows {
+            if page.events.len() == count_max || scanned == SCANNED_ROWS_MAX {
+                return Ok(page);
+            }
+            scanned += 1;
+            stretch.behind_seq = row.event_seq;
+            page.next_since = Some(row.event_id.clone());
+            if judge.may_receive(on, &row.kind, row.patient_id.as_deref(), &row.subject_id).await? {
+                page.events.push(row);
+            }
+        }
+        if is_last {
+            page.next_since = None;
+            return Ok(page);
+        }
+    }
+}
+
+/// Sends everything once more that an endpoint was owed since then, that never arrived and is not on its way; how many
+/// events, at most [`RECOVERED_MAX`]. Each page is a transaction, so no other writer waits for all of them.
+///
+/// # Errors
+/// [`Error`].
+pub async fn recover(control: &Control, endpoint: &webhook::Model, since: Since) -> Result<usize, Error> {
+    let now_us = control.now_us();
+    let mut stretch = since.stretch(i64::MAX, now_us);
+    let mut count = 0;
+    loop {
+        let write = control.write().await?;
+        let on = write.on();
+        let rows = deliveries::owed(on, &endpoint.id, Which::Failed, stretch, PAGE_ROWS).await?;
+        let Some(last) = rows.last() else { return Ok(count) };
+        stretch.behind_seq = last.event_seq;
+        let mut judge = Judge::new(&endpoint.user_id, now_us);
+        let mut seqs = Vec::new();
+        for row in &rows {
+            if judge.may_receive(on, &row.kind, row.patient_id.as_deref(), &row.subject_id).await? {
+                seqs.push(row.event_seq);
+            }
+        }
+        seqs.truncate(RECOVERED_MAX - count);
+        again(on, &endpoint.id, &seqs, "replay", now_us).await?;
+        write.commit().await?;
+        count += seqs.len();
+        if count == RECOVERED_MAX {
+            return Ok(count);
+        }
+    }
+}
