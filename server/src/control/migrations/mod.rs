@@ -3,6 +3,7 @@
 mod m001_accounts;
 mod m002_sharing;
 mod m003_erasure;
+mod m005_export;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -11,7 +12,12 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m001_accounts::Migration), Box::new(m002_sharing::Migration), Box::new(m003_erasure::Migration)]
+        vec![
+            Box::new(m001_accounts::Migration),
+            Box::new(m002_sharing::Migration),
+            Box::new(m003_erasure::Migration),
+            Box::new(m005_export::Migration),
+        ]
     }
 }
 
