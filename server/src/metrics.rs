@@ -7,6 +7,7 @@
 //! | `avycenna_http_requests_in_flight`     | gauge     | requests whose answer has not begun                      |
 //! | `avycenna_http_connections`            | gauge     | open connections                                         |
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
+//! | `avycenna_exports_running`             | gauge     | exports that are being written                           |
 //! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
 //! | `process_resident_memory_bytes`        | gauge     | memory of the process                                    |
 //! | `process_cpu_seconds_total`            | gauge     | processor time of the process, user and system           |
@@ -44,6 +45,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Requests that ended in a panic.
     pub panics: Counter,
+    /// Exports that are being written.
+    pub exports: Gauge,
     writable: Gauge,
     resident: Gauge,
     cpu: Gauge,
@@ -80,6 +83,7 @@ impl Metrics {
                 in_flight: gauge!("avycenna_http_requests_in_flight"),
                 connections: gauge!("avycenna_http_connections"),
                 panics: counter!("avycenna_http_panics_total"),
+                exports: gauge!("avycenna_exports_running"),
                 writable: gauge!("avycenna_writable"),
                 resident: gauge!("process_resident_memory_bytes"),
                 cpu: gauge!("process_cpu_seconds_total"),
@@ -126,6 +130,7 @@ fn describe() {
     describe_gauge!("avycenna_http_requests_in_flight", "Requests whose answer has not begun");
     describe_gauge!("avycenna_http_connections", "Open connections");
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
+    describe_gauge!("avycenna_exports_running", "Exports that are being written");
     describe_gauge!("avycenna_writable", "1 if points are taken");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_gauge!("process_cpu_seconds_total", "Processor time of the process, user and system");
@@ -156,6 +161,7 @@ mod tests {
         metrics.in_flight.increment(1.0);
         metrics.connections.increment(1.0);
         metrics.panics.increment(1);
+        metrics.exports.increment(1.0);
         let text = metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
         assert!(text.contains("avycenna_http_requests_total{class=\"2xx\"} 1\n"), "{text}");
         assert!(

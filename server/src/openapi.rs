@@ -27,6 +27,7 @@ const FAILURE: &str = "Failure";
         (name = "symptoms", description = "What people suffer from"),
         (name = "grants", description = "A patient lets a doctor in"),
         (name = "audit", description = "Who has read what"),
+        (name = "export", description = "Everything of one's own"),
         (name = "accounts", description = "People, sessions"),
         (name = "api-keys", description = "Keys for pipelines"),
         (name = "operation", description = "For supervisors"),
