@@ -14,7 +14,7 @@ use storage::{ManualClock, Place, StorageConfig};
 
 use super::*;
 use crate::catalogue::OwnMetric;
-use crate::{Catalogue, Engine, EngineConfig, PointFile, PointWriter, Style};
+use crate::{Catalogue, Engine, EngineConfig, Error, PointFile, PointWriter, Style};
 
 /// 2026-06-20T00:00:00Z
 const NOW_US: i64 = 1_781_913_600_000_000;
@@ -332,4 +332,37 @@ fn a_parquet_file_holds_what_was_read_whatever_the_row_groups() {
     let mut expected = points;
     expected.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(found == expected, "{} of {} points", found.len(), expected.len());
+}
+
+/// Takes so many bytes and no more.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_parquet_file_that_cannot_be_written_is_an_error() {
+    let fixture = Fixture::new();
+    fixture.ingest(user('a'), &heart_rates(2, 100));
+    for room in [0, 100, 500] {
+        let mut export = fixture.engine.export(user('a')).unwrap();
+        let series = export.series()[0].clone();
+        let batch = block_on(export.points(&series).next()).unwrap().unwrap();
+        let written = PointFile::new(&series, Full(room)).and_then(|mut file| {
+            file.rows(&batch)?;
+            file.finish()
+        });
+        assert!(matches!(written, Err(Error::Parquet(_))), "{room} bytes: {written:?}");
+    }
+    let mut points = fixture.engine.export(user('b')).unwrap();
+    let series = points.series()[0].clone();
+    assert!(block_on(points.points(&series).next()).unwrap().is_none(), "nobody else has any");
 }
