@@ -79,9 +79,11 @@ async fn archive_broken_by(end: impl FnOnce(Archive) + Send + 'static) -> Vec<u8
     let (sink, body) = sink::channel(PATIENCE);
     let writer = std::thread::spawn(move || {
         let mut archive = Archive::new(sink, Head::new("usr_7jRtHvBk", "2026-06-01T00:00:00Z".to_owned())).unwrap();
-        let noise: Vec<u64> = (0..200_000_u64).map(|nth| nth.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
-        archive.single("user", &noise).unwrap();
-        archive.single("more", &json!({})).unwrap();
+        // A directory of all these is longer than what waits for a piece to be full: it would arrive.
+        for nth in 0..4_000 {
+            let name: &'static str = format!("record-{nth}").leak();
+            archive.single(name, &json!({"nth": nth})).unwrap();
+        }
         end(archive);
     });
     let (mut arrived, mut pieces) = (Vec::new(), body.into_data_stream());
