@@ -94,6 +94,9 @@ pub enum Error {
         /// Which bound, with its value and unit.
         what: String,
     },
+    /// A Parquet file could not be made or written.
+    #[error("write Parquet: {0}")]
+    Parquet(std::sync::Arc<parquet::errors::ParquetError>),
     /// DataFusion refused or failed.
     #[error("query: {0}")]
     Query(std::sync::Arc<datafusion::error::DataFusionError>),
@@ -106,7 +109,7 @@ impl Error {
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::UnknownMetric(_) => ErrorKind::Unknown,
             Self::Budget { .. } => ErrorKind::Budget,
-            Self::Catalogue { .. } | Self::Query(_) => ErrorKind::Internal,
+            Self::Catalogue { .. } | Self::Parquet(_) | Self::Query(_) => ErrorKind::Internal,
             Self::Storage(error) => match error.kind() {
                 storage::ErrorKind::Overloaded => ErrorKind::Overloaded,
                 storage::ErrorKind::Full => ErrorKind::Full,

@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod ingest;
 mod latest;
 pub mod number;
@@ -20,4 +21,7 @@ pub mod time;
 pub use crate::catalogue::Catalogue;
 pub use crate::engine::{Engine, EngineConfig};
 pub use crate::error::{Error, ErrorKind, Fault, FaultKind, Loc, Result};
+pub use crate::export::{Export, Points, Series};
 pub use crate::query::{Aggregate, BucketQuery, BucketWidth, JsonBody, WindowQuery};
+pub use crate::render::json::points::{PointWriter, Style};
+pub use crate::render::parquet::PointFile;

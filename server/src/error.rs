@@ -132,6 +132,13 @@ impl ApiError {
         error
     }
 
+    /// 503, with a `Retry-After` of so many seconds: places are taken for a while.
+    pub fn busy(detail: impl Into<Cow<'static, str>>, retry_after_s: u32) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        error.retry_after_s = Some(retry_after_s);
+        error
+    }
+
     /// 503, with a longer `Retry-After`: not ready until a person has looked.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);

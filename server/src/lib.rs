@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod erasure;
 pub mod error;
+pub mod export;
 pub mod extract;
 pub mod lifelike;
 pub mod mail;

@@ -7,6 +7,7 @@
 //! | `avycenna_http_requests_in_flight`     | gauge     | requests whose answer has not begun                      |
 //! | `avycenna_http_connections`            | gauge     | open connections                                         |
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
+//! | `avycenna_exports_running`             | gauge     | exports that are being written                           |
 //! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
 //! | `avycenna_webhooks_queued`             | gauge     | deliveries that wait for their next try                  |
 //! | `avycenna_webhooks_oldest_due_seconds` | gauge     | for how long the first of them has been due              |
@@ -54,6 +55,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// What webhooks do.
     pub webhooks: Figures,
+    /// Exports that are being written.
+    pub exports: Gauge,
     writable: Gauge,
     resident: Gauge,
     cpu: Gauge,
@@ -159,6 +162,7 @@ impl Metrics {
                 connections: gauge!("avycenna_http_connections"),
                 panics: counter!("avycenna_http_panics_total"),
                 webhooks: Figures::new(),
+                exports: gauge!("avycenna_exports_running"),
                 writable: gauge!("avycenna_writable"),
                 resident: gauge!("process_resident_memory_bytes"),
                 cpu: gauge!("process_cpu_seconds_total"),
@@ -205,6 +209,7 @@ fn describe() {
     describe_gauge!("avycenna_http_requests_in_flight", "Requests whose answer has not begun");
     describe_gauge!("avycenna_http_connections", "Open connections");
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
+    describe_gauge!("avycenna_exports_running", "Exports that are being written");
     describe_gauge!("avycenna_writable", "1 if points are taken");
     describe_gauge!("avycenna_webhooks_queued", "Deliveries that wait for their next try");
     describe_gauge!("avycenna_webhooks_oldest_due_seconds", "For how long the first of them has been due");
@@ -241,6 +246,7 @@ mod tests {
         metrics.in_flight.increment(1.0);
         metrics.connections.increment(1.0);
         metrics.panics.increment(1);
+        metrics.exports.increment(1.0);
         let text = metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
         assert!(text.contains("avycenna_http_requests_total{class=\"2xx\"} 1\n"), "{text}");
         assert!(

@@ -42,7 +42,8 @@ fn documented() -> (Router<AppState>, OpenApi) {
         .merge(routes::symptoms::router())
         .merge(routes::grants::router())
         .merge(routes::webhooks::router())
-        .merge(routes::audit::router());
+        .merge(routes::audit::router())
+        .merge(routes::export::router());
     let (router, api) =
         OpenApiRouter::with_openapi(openapi::basis()).nest(BASE, api).merge(routes::health::router()).split_for_parts();
     (router, openapi::complete(api))

@@ -39,6 +39,9 @@ const READ_BYTES_MIN: usize = 128 << 10;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 
+/// Longest wait for an export to notice that its client is gone.
+const EXPORT_ENDS: Duration = Duration::from_secs(5);
+
 /// Wait after the system refused a connection (too many open files, say).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -226,6 +229,8 @@ async fn upkeep(metrics: Metrics) {
 }
 
 async fn close(state: AppState) -> Result<(), Error> {
+    // Their connections are closed: what still runs ends at its next piece.
+    state.exports.ended(EXPORT_ENDS).await;
     state.mail.close().await;
     let engine = Arc::clone(&state.engine);
     blocking(move || engine.close()).await?;

@@ -8,6 +8,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::control::Control;
 use crate::erasure::Eraser;
+use crate::export::Exports;
 use crate::extract::payload::Room;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct AppState {
     pub rates: Arc<Rates>,
     /// Memory for request bodies.
     pub room: Room,
+    /// Places for exports.
+    pub exports: Arc<Exports>,
 }
 
 impl AppState {
@@ -55,6 +58,8 @@ impl AppState {
         let rates = Arc::new(Rates::new(&config.limits));
         let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone());
         let room = Room::new(config.limits.bodies_bytes_max);
-        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics: Metrics::new(), rates, room }
+        let exports = Arc::new(Exports::new(&config.limits));
+        let metrics = Metrics::new();
+        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics, rates, room, exports }
     }
 }

@@ -229,6 +229,7 @@ fn the_operations_are_those_that_are_promised() {
     delete /api/v1/check-ins/{id} (id) → 204 401 403 404 429 500 503 504
     get /api/v1/check-ins/{id} (id) → 200 401 403 404 429 500 503 504
     patch /api/v1/check-ins/{id} (id) → 200 401 403 404 408 413 422 429 500 503 504
+    get /api/v1/export (format) → 200 401 403 422 429 500 503 504
     get /api/v1/grants/incoming (status) → 200 401 403 422 429 500 503 504
     post /api/v1/grants/invite () → 201 401 403 408 409 413 422 429 500 503 504
     get /api/v1/grants/outgoing (status) → 200 401 403 422 429 500 503 504

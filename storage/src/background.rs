@@ -11,6 +11,7 @@ use crate::compaction::run;
 use crate::erasure;
 use crate::error::{Error, Result};
 use crate::flush;
+use crate::priority;
 use crate::state::Shared;
 use crate::state::{Health, Work};
 use crate::wal::writer::Order;
@@ -56,39 +57,6 @@ pub(crate) fn spawn(name: &str, shared: Arc<Shared>, work: impl FnOnce() + Send 
         .map_err(|error| Error::io("start thread", std::path::Path::new(name), error))
 }
 
-/// Lets requests and the log go first: on a busy machine this thread gets a tenth of what they get, and a request that
-/// wakes up does not wait for the end of its turn.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the C library is the only way to a thread's priority")]
-fn step_back() {
-    /// As `nice` has it: 0 is normal, 19 the least.
-    const NICENESS: i32 = 10;
-    /// Length of a turn, of which Linux 6.12 and later take note: who has shorter ones, as all others, may cut in.
-    const TURN_NS: u64 = 100_000_000;
-    const SCHED_OTHER: u32 = 0;
-    let attributes = libc::sched_attr {
-        size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0),
-        sched_policy: SCHED_OTHER,
-        sched_flags: 0,
-        sched_nice: NICENESS,
-        sched_priority: 0,
-        sched_runtime: TURN_NS,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    // SAFETY: a system call that reads the structure; thread 0 is the calling one.
-    let refused = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    // SAFETY: two system calls on numbers. On Linux they mean the calling thread, not the process.
-    let refused =
-        refused != 0 && unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid().unsigned_abs(), NICENESS) } != 0;
-    if refused {
-        tracing::warn!("flush and compaction run with the priority of requests: the system refused less");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn step_back() {}
-
 /// Starts both threads.
 pub(crate) fn start(
     shared: &Arc<Shared>,
@@ -101,14 +69,14 @@ pub(crate) fn start(
     let flush = {
         let (shared, work, orders, done) = (Arc::clone(shared), Arc::clone(work), orders.clone(), wake_compact.clone());
         spawn("avycenna-flush", Arc::clone(&shared), move || {
-            step_back();
+            priority::step_back();
             each_wake(&shared, &flushes, || flush_all(&shared, &work, &orders, &done));
         })?
     };
     let compact = {
         let (shared, work) = (Arc::clone(shared), Arc::clone(work));
         spawn("avycenna-compact", Arc::clone(&shared), move || {
-            step_back();
+            priority::step_back();
             each_wake(&shared, &compactions, || compact_all(&shared, &work));
         })?
     };

@@ -35,6 +35,7 @@ mod names;
 pub(crate) mod parquet;
 pub mod place;
 pub mod point;
+pub mod priority;
 mod recovery;
 mod retention;
 pub(crate) mod run;

@@ -11,6 +11,7 @@ use storage::{Clock, Deletion, Health, PointBatch, Storage, StorageConfig, TimeR
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Fault, FaultKind, Loc, Result};
+use crate::export::Export;
 use crate::ingest;
 use crate::latest::{Latest, LatestCache};
 use crate::query::bucket::Buckets;
@@ -219,6 +220,14 @@ impl Engine {
     /// [`crate::Error::Query`] with the planner's message, [`crate::Error::Budget`] for a bound that was hit.
     pub async fn sql(&self, visible: Arc<[UserId]>, sql: &str) -> Result<SendableRecordBatchStream> {
         self.sql.run(sql, self.storage.snapshot(), self.latest_of(visible)).await
+    }
+
+    /// All points of a user, metric by metric, to be read at the caller's own pace.
+    ///
+    /// # Errors
+    /// As [`Storage::metric`].
+    pub fn export(&self, user: UserId) -> Result<Export> {
+        Export::new(&self.storage, &self.metrics, user)
     }
 
     /// Stops taking points and closes the storage.

@@ -217,13 +217,17 @@ fn times(batch: &RecordBatch) -> crate::Result<&[i64]> {
 }
 
 /// Source and device of a batch's rows.
-struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     sources: TypedDictionaryArray<'a, Int32Type, StringArray>,
     devices: TypedDictionaryArray<'a, Int32Type, StringArray>,
 }
 
 impl<'a> Origin<'a> {
-    fn new(batch: &'a RecordBatch) -> crate::Result<Self> {
+    /// Of a batch of [`Window`]'s columns.
+    ///
+    /// # Errors
+    /// A batch of another shape.
+    pub(crate) fn new(batch: &'a RecordBatch) -> crate::Result<Self> {
         let text = |column: usize, name: &'static str| {
             let array = batch.column(column).as_dictionary_opt::<Int32Type>();
             array.and_then(arrow::array::DictionaryArray::downcast_dict::<StringArray>).ok_or_else(|| malformed(name))
@@ -231,7 +235,8 @@ impl<'a> Origin<'a> {
         Ok(Self { sources: text(SOURCE, "source")?, devices: text(DEVICE, "source_device_id")? })
     }
 
-    fn of(&self, row: usize) -> (&'a str, Option<&'a str>) {
+    /// Of a row; the empty source, which no point has, where there is no such row.
+    pub(crate) fn of(&self, row: usize) -> (&'a str, Option<&'a str>) {
         (text_at(&self.sources, row).unwrap_or_default(), text_at(&self.devices, row))
     }
 }

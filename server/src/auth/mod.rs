@@ -132,6 +132,22 @@ impl Auth {
         self.by_key(key).await
     }
 
+    /// Whether that by which somebody was let in still stands: the session has not ended, the key is there, and so is the
+    /// account. That a token has run out since does not count. For answers that take long.
+    ///
+    /// # Errors
+    /// [`AuthError::Control`].
+    pub async fn stands(&self, principal: &Principal) -> Result<bool, AuthError> {
+        match &principal.means {
+            Means::Token { session, .. } => match self.read_session(session).await {
+                Ok(session) => Ok(session.user == principal.user),
+                Err(AuthError::Invalid) => Ok(false),
+                Err(error) => Err(error),
+            },
+            Means::Key { id, .. } => Ok(api_keys::is_of(self.inner.control.read(), principal.user.as_str(), id).await?),
+        }
+    }
+
     /// Makes every remembered credential worthless in this process. Call it behind the commit of what ends one.
     pub fn forget(&self) {
         self.inner.credentials.forget();

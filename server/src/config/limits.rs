@@ -40,6 +40,10 @@ pub struct Limits {
     pub body_s: u64,
     /// Longest time until an answer begins, seconds.
     pub request_s: u64,
+    /// Exports that run at once, all people together; one person has one.
+    pub exports_max: u32,
+    /// Longest time for which the client of an export takes nothing, seconds.
+    pub export_stall_s: u64,
 }
 
 impl Default for Limits {
@@ -60,6 +64,8 @@ impl Default for Limits {
             header_s: 10,
             body_s: 30,
             request_s: 60,
+            exports_max: 2,
+            export_stall_s: 60,
         }
     }
 }
@@ -92,6 +98,8 @@ impl Limits {
             ("header_s", self.header_s),
             ("body_s", self.body_s),
             ("request_s", self.request_s),
+            ("exports_max", u64::from(self.exports_max)),
+            ("export_stall_s", self.export_stall_s),
         ];
         for (key, value) in at_least_one {
             if value == 0 {

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryTrait, Select, Statement, Value};
 
-use super::repository::{audit, check_ins, deliveries, grants, leases, outbox, symptoms, webhooks};
+use super::repository::{Place, audit, check_ins, deliveries, grants, leases, outbox, sessions, symptoms, webhooks};
 use super::tests::Fixture;
 
 /// The plan, a line a step.
@@ -26,6 +26,11 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, grants::select_addressed("p@example.org", &["pending"])).await,
         plan(&fixture, audit::select_page("p", 9, 9)).await,
         plan(&fixture, webhooks::select_of_user("u")).await,
+        plan(&fixture, check_ins::select_after("u", &Place::START, 9)).await,
+        plan(&fixture, symptoms::select_after("u", &Place::START, 9)).await,
+        plan(&fixture, sessions::select_after("u", &Place::START, 9)).await,
+        plan(&fixture, grants::select_outgoing_after("d", &Place::START, 9)).await,
+        plan(&fixture, audit::select_after("p", 9, 9)).await,
     ];
     insta::assert_snapshot!(plans.join("\n"), @r"
     SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>?)
@@ -36,6 +41,11 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
     SEARCH grants USING INDEX grants_by_email (patient_email=?)
     SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq<?)
     SEARCH webhooks USING INDEX webhooks_by_user (user_id=?)
+    SEARCH check_ins USING INDEX check_ins_by_making (user_id=? AND created_at>?)
+    SEARCH symptoms USING INDEX symptoms_by_making (user_id=? AND created_at>?)
+    SEARCH sessions USING INDEX sessions_by_user (user_id=? AND created_at>?)
+    SEARCH grants USING INDEX grants_by_doctor (doctor_id=? AND created_at>?)
+    SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq>?)
     ");
 }
 

@@ -25,7 +25,7 @@ use crate::state::AppState;
 pub const COMPRESS_BYTES_MIN: u16 = 1_024;
 
 /// What is compressed: what is long enough and has not been compressed already.
-type Worthwhile = And<SizeAbove, NotForContentType>;
+type Worthwhile = And<And<SizeAbove, NotForContentType>, NotForContentType>;
 
 /// Answers requests: every answer carries an id, and none is lost to a panic.
 pub struct Edge {
@@ -44,7 +44,8 @@ impl std::fmt::Debug for Edge {
 impl Edge {
     /// Stands in front of `router`; limits are those of the state's configuration.
     pub fn new(router: Router, state: AppState) -> Self {
-        let worthwhile = SizeAbove::new(COMPRESS_BYTES_MIN).and(NotForContentType::IMAGES);
+        let zips = NotForContentType::const_new("application/zip");
+        let worthwhile = SizeAbove::new(COMPRESS_BYTES_MIN).and(NotForContentType::IMAGES).and(zips);
         let compressing = Compression::new(router.clone()).quality(CompressionLevel::Fastest).compress_when(worthwhile);
         let ids = RequestIds::new(rand::random());
         Self { plain: router, compressing, ids, state }

@@ -115,7 +115,8 @@ async fn list(
     Ok(Json(AuditPage { records, next_cursor }))
 }
 
-fn record_of(actor_name: Option<String>, row: Model) -> AuditRecord {
+/// As the patient sees it.
+pub(super) fn record_of(actor_name: Option<String>, row: Model) -> AuditRecord {
     AuditRecord {
         seq: row.seq,
         at: rfc3339(row.at),

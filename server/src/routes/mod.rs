@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod auth;
 pub mod check_ins;
+pub mod export;
 mod fields;
 pub mod grants;
 pub mod health;

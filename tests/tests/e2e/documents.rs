@@ -213,7 +213,11 @@ async fn the_node_examples_run() {
 #[test]
 fn the_python_examples_are_all_tested() {
     let names: Vec<_> = examples("python", "py").iter().map(|path| name(path)).collect();
-    assert_eq!(names, ["check_ins.py", "fit_pipeline.py"], "`sharing` and `watch` run these; test a new one too");
+    assert_eq!(
+        names,
+        ["check_ins.py", "export.py", "fit_pipeline.py"],
+        "`sharing`, `export` and `watch` run these; test a new one too"
+    );
 }
 
 fn name(path: &Path) -> String {

@@ -10,6 +10,8 @@ mod documents;
 #[cfg(test)]
 mod erasure;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod operations;

@@ -116,7 +116,7 @@ fn access_alone_decides_by_a_grant() {
 
 /// The layers of `storage`, low to high. A file may use its own layer and those below it.
 const LAYERS: [&[&str]; 9] = [
-    &["error", "config", "point", "schema", "clock", "cursor", "metrics", "names", "selection"],
+    &["error", "config", "point", "schema", "clock", "cursor", "metrics", "names", "priority", "selection"],
     &["disk", "place", "event"],
     &["run", "wal::frame", "segment", "merge", "dedup", "tombstone", "parquet", "manifest"],
     &["memtable", "wal", "retention", "compaction::plan", "ledger", "ending"],

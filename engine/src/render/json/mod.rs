@@ -3,6 +3,8 @@
 //! What repeats is prepared once: a source is escaped once per dictionary, a date is formatted once a day.
 
 mod line;
+pub(crate) mod points;
+mod texts;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Sharing from outside: edge, router, database and points in process, and people with tokens and keys.
 
 mod erasure;
+mod export;
 mod life;
 mod race;
 mod reads;

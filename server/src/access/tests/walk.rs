@@ -38,7 +38,7 @@ const SYMPTOMS: Statuses = [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 40
 const POINTS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 200, 403];
 
 /// Method and path as the description has them; the query or body that makes the request a good one; the answers.
-const TABLE: [(&str, &str, &str, Statuses); 61] = [
+const TABLE: [(&str, &str, &str, Statuses); 62] = [
     ("GET", "/healthz", "", OPEN),
     ("GET", "/readyz", "", OPEN),
     ("POST", "/api/v1/auth/register", "{}", LOGIN),
@@ -111,6 +111,7 @@ const TABLE: [(&str, &str, &str, Statuses); 61] = [
     ("POST", "/api/v1/webhooks/{id}/recover", r#"{"since": "2026-01-01T00:00:00Z"}"#, FOREIGN),
     ("GET", "/api/v1/audit", "", OWN),
     ("GET", "/api/v1/audit", "?limit=1", OWN),
+    ("GET", "/api/v1/export", "", OWN),
 ];
 
 /// A patient with one of everything, and everybody who asks.

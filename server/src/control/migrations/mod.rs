@@ -4,6 +4,7 @@ mod m001_accounts;
 mod m002_sharing;
 mod m003_erasure;
 mod m004_webhooks;
+mod m005_export;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m002_sharing::Migration),
             Box::new(m003_erasure::Migration),
             Box::new(m004_webhooks::Migration),
+            Box::new(m005_export::Migration),
         ]
     }
 }

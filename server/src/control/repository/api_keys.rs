@@ -52,6 +52,15 @@ pub async fn of_user(on: &impl ConnectionTrait, user_id: &str) -> Result<Vec<Mod
     found.all(on).await.map_err(at("list API keys"))
 }
 
+/// Whether a person has a key of this id, expired or not.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn is_of(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result<bool> {
+    let found = Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).one(on).await;
+    Ok(found.map_err(at("find an API key"))?.is_some())
+}
+
 /// Deletes a key of a person; whether there was one.
 ///
 /// # Errors

@@ -60,6 +60,23 @@ pub(in crate::control) fn select_page(patient_id: &str, below: i64, limit: u64) 
         .limit(limit)
 }
 
+/// A patient's records above a number, oldest first.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn after(on: &impl ConnectionTrait, patient_id: &str, above: i64, limit: u64) -> Result<Vec<Model>> {
+    select_after(patient_id, above, limit).all(on).await.map_err(at("walk a trail"))
+}
+
+/// The statement of [`after`].
+pub(in crate::control) fn select_after(patient_id: &str, above: i64, limit: u64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::PatientId.eq(patient_id))
+        .filter(Column::Seq.gt(above))
+        .order_by_asc(Column::Seq)
+        .limit(limit)
+}
+
 /// The records of all patients behind a place, in the order of patient and number.
 ///
 /// # Errors

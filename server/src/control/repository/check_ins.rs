@@ -7,6 +7,7 @@ use sea_orm::{
 
 use super::super::entities::check_in::{Column, Entity, Model};
 use super::super::error::{Result, at};
+use super::{Place, behind};
 
 /// Most check-ins that one listing holds: ten a day for five years.
 pub const LISTED_MAX: u64 = 20_000;
@@ -36,6 +37,20 @@ pub(in crate::control) fn select(user_id: &str, since_us: i64) -> Select<Entity>
         .order_by_desc(Column::CheckedInAt)
         .order_by_desc(Column::Id)
         .limit(LISTED_MAX)
+}
+
+/// A person's check-ins that were made behind a moment and id, in the order in which they were made.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn after(on: &impl ConnectionTrait, user_id: &str, place: &Place, limit: u64) -> Result<Vec<Model>> {
+    select_after(user_id, place, limit).all(on).await.map_err(at("walk check-ins"))
+}
+
+/// The statement of [`after`].
+pub(in crate::control) fn select_after(user_id: &str, place: &Place, limit: u64) -> Select<Entity> {
+    let own = Entity::find().filter(Column::UserId.eq(user_id));
+    behind(own, place, (Column::CreatedAt, Column::Id)).limit(limit)
 }
 
 /// A person's check-in of an id.

@@ -11,6 +11,7 @@ use sea_orm::{
 use super::super::entities::grant::{ActiveModel, Column, Entity, Model};
 use super::super::entities::user;
 use super::super::error::{Error, Result, at, conflict_at};
+use super::{Place, behind};
 
 /// Most grants that one listing holds.
 pub const LISTED_MAX: u64 = 10_000;
@@ -97,6 +98,48 @@ pub(in crate::control) fn select_addressed(email: &str, statuses: &[&str]) -> Se
 fn newest_first(select: Select<Entity>, statuses: &[&str]) -> Select<Entity> {
     let select = select.filter(Column::Status.is_in(statuses.iter().copied()));
     select.order_by_desc(Column::CreatedAt).order_by_desc(Column::Id).limit(LISTED_MAX)
+}
+
+/// What a doctor has asked for behind a place, whatever became of it, the oldest first.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn outgoing_after(
+    on: &impl ConnectionTrait,
+    doctor_id: &str,
+    place: &Place,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    let select = select_outgoing_after(doctor_id, place, limit);
+    select.all(on).await.map_err(at("walk a doctor's grants"))
+}
+
+/// The statement of [`outgoing_after`].
+pub(in crate::control) fn select_outgoing_after(doctor_id: &str, place: &Place, limit: u64) -> Select<Entity> {
+    let own = Entity::find().filter(Column::DoctorId.eq(doctor_id));
+    behind(own, place, (Column::CreatedAt, Column::Id)).limit(limit)
+}
+
+/// What a patient was asked for behind a place, whatever became of it, the oldest first: one list, so that a grant which
+/// is accepted meanwhile is in it once.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn incoming_after(
+    on: &impl ConnectionTrait,
+    patient: &user::Model,
+    place: &Place,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    let select = select_incoming_after(patient, place, limit);
+    select.all(on).await.map_err(at("walk a patient's grants"))
+}
+
+/// The statement of [`incoming_after`].
+pub(in crate::control) fn select_incoming_after(patient: &user::Model, place: &Place, limit: u64) -> Select<Entity> {
+    let addressed = Condition::all().add(Column::PatientEmail.eq(&patient.email)).add(Column::PatientId.is_null());
+    let own = Entity::find().filter(Condition::any().add(Column::PatientId.eq(&patient.id)).add(addressed));
+    behind(own, place, (Column::CreatedAt, Column::Id)).limit(limit)
 }
 
 /// Writes what an answer or an end changes of a grant.

@@ -1,10 +1,13 @@
 //! Sessions and the refresh tokens of each.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
 
 use super::super::entities::{refresh_token, session, user};
 use super::super::error::{Result, at};
+use super::{Place, behind};
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +150,20 @@ pub async fn of_user(on: &impl ConnectionTrait, user_id: &str, now_us: i64) -> R
         .order_by_desc(session::Column::CreatedAt)
         .order_by_desc(session::Column::Id);
     found.all(on).await.map_err(at("list sessions"))
+}
+
+/// A person's sessions that began behind a place, ended or not, the oldest first.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn after(on: &impl ConnectionTrait, user_id: &str, place: &Place, limit: u64) -> Result<Vec<session::Model>> {
+    select_after(user_id, place, limit).all(on).await.map_err(at("walk sessions"))
+}
+
+/// The statement of [`after`].
+pub(in crate::control) fn select_after(user_id: &str, place: &Place, limit: u64) -> Select<session::Entity> {
+    let own = session::Entity::find().filter(session::Column::UserId.eq(user_id));
+    behind(own, place, (session::Column::CreatedAt, session::Column::Id)).limit(limit)
 }
 
 /// Ends a person's open session; whether there was one.

@@ -7,6 +7,7 @@ use sea_orm::{
 
 use super::super::entities::symptom::{Column, Entity, Model};
 use super::super::error::{Result, at};
+use super::{Place, behind};
 
 /// Most symptoms that one listing holds.
 pub const LISTED_MAX: u64 = 20_000;
@@ -36,6 +37,20 @@ pub(in crate::control) fn select(user_id: &str, since_us: i64) -> Select<Entity>
         .order_by_desc(Column::OnsetAt)
         .order_by_desc(Column::Id)
         .limit(LISTED_MAX)
+}
+
+/// A person's symptoms that were made behind a moment and id, in the order in which they were made.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn after(on: &impl ConnectionTrait, user_id: &str, place: &Place, limit: u64) -> Result<Vec<Model>> {
+    select_after(user_id, place, limit).all(on).await.map_err(at("walk symptoms"))
+}
+
+/// The statement of [`after`].
+pub(in crate::control) fn select_after(user_id: &str, place: &Place, limit: u64) -> Select<Entity> {
+    let own = Entity::find().filter(Column::UserId.eq(user_id));
+    behind(own, place, (Column::CreatedAt, Column::Id)).limit(limit)
 }
 
 /// A person's symptom of an id.

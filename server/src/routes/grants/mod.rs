@@ -312,7 +312,8 @@ fn with_status(
     Ok(kept)
 }
 
-fn outgoing_of(row: grant::Model, status: Status, people: &HashMap<String, user::Model>) -> OutgoingGrant {
+/// As its doctor sees it; `people` holds the patient, if the grant was accepted.
+pub(super) fn outgoing_of(row: grant::Model, status: Status, people: &HashMap<String, user::Model>) -> OutgoingGrant {
     OutgoingGrant {
         id: row.id,
         patient_name: row.patient_id.as_ref().and_then(|id| people.get(id)).map(|patient| patient.name.clone()),
@@ -326,7 +327,8 @@ fn outgoing_of(row: grant::Model, status: Status, people: &HashMap<String, user:
     }
 }
 
-fn incoming_of(row: grant::Model, status: Status, people: &HashMap<String, user::Model>) -> IncomingGrant {
+/// As its patient sees it; `people` holds the doctor.
+pub(super) fn incoming_of(row: grant::Model, status: Status, people: &HashMap<String, user::Model>) -> IncomingGrant {
     let doctor = people.get(&row.doctor_id);
     IncomingGrant {
         id: row.id,
