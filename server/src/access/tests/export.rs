@@ -77,6 +77,8 @@ impl Scene {
             let symptom = json!({"name": "headache", "severity": "mild", "onset_at": stage.ago(1.0)});
             assert_eq!(stage.post(&person.token, "/symptoms", symptom).await.0, 201);
             stage.heart_rate(person, 62.0, 1.0).await;
+            let webhook = json!({"url": "https://8.8.8.8/hook", "events": ["grant.revoked"]});
+            assert_eq!(stage.post(&person.token, "/webhooks", webhook).await.0, 201);
         }
         assert!(!grant.is_empty());
         Self { stage, ada, doctor }
@@ -117,13 +119,15 @@ async fn an_export_holds_everything_of_ones_own_in_every_form(database: Database
     let counts: BTreeMap<_, _> = lists(&export).into_iter().map(|(name, list)| (name, json!(list.len()))).collect();
     assert_eq!(export["counts"], json!(counts));
     insta::allow_duplicates! {
-        insta::assert_snapshot!(export["counts"], @r#"{"api_keys":3,"audit":1,"check_ins":1,"incoming_grants":2,"metrics":1,"outgoing_grants":0,"points":1,"sessions":1,"symptoms":1}"#);
+        insta::assert_snapshot!(export["counts"], @r#"{"api_keys":3,"audit":1,"check_ins":1,"incoming_grants":2,"metrics":1,"outgoing_grants":0,"points":1,"sessions":1,"symptoms":1,"webhooks":1}"#);
     }
     // What the API shows is in it, word for word.
     let check_in = &stage.read(&ada.token, "/check-ins").await["check_ins"][0];
     let found = export["check_ins"][0].as_object().unwrap();
     assert!(check_in.as_object().unwrap().iter().all(|(name, value)| found.get(name) == Some(value)), "{found:?}");
     assert_eq!(export["audit"], stage.read(&ada.token, "/audit").await["records"]);
+    assert_eq!(export["webhooks"], stage.read(&ada.token, "/webhooks").await["webhooks"]);
+    assert!(!text.contains("whsec_"), "{text}");
     let point = json!({
         "metric": "heart_rate", "value": 62.0, "unit": "bpm",
         "recorded_at": stage.ago(1.0), "source": "w", "source_device_id": null

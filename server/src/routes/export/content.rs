@@ -14,10 +14,11 @@ use super::super::grants::{incoming_of, outgoing_of};
 use super::super::symptoms::Symptom;
 use super::super::time::rfc3339;
 use super::super::users::User;
+use super::super::webhooks::schema::Webhook;
 use crate::access::invitation::status_at;
 use crate::auth::Principal;
 use crate::control::entities::{check_in, grant, session, symptom, user};
-use crate::control::repository::{Place, api_keys, audit, check_ins, grants, sessions, symptoms};
+use crate::control::repository::{Place, api_keys, audit, check_ins, grants, sessions, symptoms, webhooks};
 use crate::export::Failure;
 use crate::export::document::{Document, Section};
 use crate::export::sink::Sink;
@@ -34,6 +35,7 @@ const SYMPTOMS: Section = Section { name: "symptoms", record: "symptom" };
 const INCOMING: Section = Section { name: "incoming_grants", record: "incoming_grant" };
 const OUTGOING: Section = Section { name: "outgoing_grants", record: "outgoing_grant" };
 const API_KEYS: Section = Section { name: "api_keys", record: "api_key" };
+const WEBHOOKS: Section = Section { name: "webhooks", record: "webhook" };
 const SESSIONS: Section = Section { name: "sessions", record: "session" };
 const AUDIT: Section = Section { name: "audit", record: "audit_record" };
 const METRICS: Section = Section { name: "metrics", record: "metric" };
@@ -46,6 +48,7 @@ struct Counts {
     incoming_grants: u64,
     outgoing_grants: u64,
     api_keys: u64,
+    webhooks: u64,
     sessions: u64,
     audit: u64,
     points: u64,
@@ -150,6 +153,12 @@ impl Content {
         counts.api_keys = self.list(document, &API_KEYS, (), async |()| {
             let rows = api_keys::of_user(control.read(), &user_id).await?;
             Ok((rows.into_iter().map(ListedKey::from).collect(), None))
+        })?;
+        // At most [`crate::webhooks::PER_USER_MAX`].
+        let now_us = self.state.clock.now_us();
+        counts.webhooks = self.list(document, &WEBHOOKS, (), async |()| {
+            let rows = webhooks::of_user(control.read(), &user_id).await?;
+            Ok((rows.into_iter().map(|row| Webhook::of(row, now_us)).collect(), None))
         })?;
         counts.sessions = self.list(document, &SESSIONS, Place::START, async |place| {
             let rows = sessions::after(control.read(), &user_id, &place, PAGE_ROWS).await?;

@@ -76,7 +76,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// The secret is not in it.
-    pub(super) fn of(row: webhook::Model, now_us: i64) -> Self {
+    pub(in crate::routes) fn of(row: webhook::Model, now_us: i64) -> Self {
         Self {
             id: row.id,
             url: row.url,
