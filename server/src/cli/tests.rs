@@ -226,6 +226,35 @@ fn a_trail_of_reads_that_was_written_by_hand_is_found_out() {
 }
 
 #[test]
+fn a_deleted_row_that_was_not_overwritten_is_found_in_the_database_s_pages() {
+    use sea_orm::ConnectionTrait;
+    let place = Place::new();
+    place.ok(&["compact"], "");
+    place.ok(&["user", "create", "--email", "ada@example.org", "--name", "Ada"], "");
+    let path = place.0.path().join("control.db");
+    let run = |statements: &str| {
+        block_on(async {
+            let database = sea_orm::Database::connect(format!("sqlite:{}", path.display())).await.unwrap();
+            database.execute_unprepared(statements).await.unwrap();
+            database.close().await.unwrap();
+            Ok(())
+        })
+        .unwrap();
+    };
+    run("PRAGMA secure_delete = OFF; DELETE FROM users");
+    let outcome = place.run(&["verify", "--email", "Ada@example.org"], "");
+    assert_eq!(outcome.code, 6, "{}", outcome.out);
+    assert!(
+        outcome.out.contains("control.db, byte ") && outcome.out.contains(", table users: ada@"),
+        "{}",
+        outcome.out
+    );
+    run("VACUUM");
+    let out = place.ok(&["verify", "--email", "ada@example.org"], "");
+    assert!(out.ends_with("not found: ada@example.org\n"), "{out}");
+}
+
+#[test]
 fn a_data_directory_that_is_not_there_is_not_made() {
     let place = Place::new();
     let path = place.0.path().join("absent");

@@ -185,11 +185,12 @@ async fn a_stopped_server_s_open_erasure_is_finished_by_compact_alone() {
     let key = life.server.client().with_key(text(&key, "key"));
     // Both credentials are remembered now.
     for credential in [&life.ada, &key] {
-        credential.get("/api/v1/users/me").await.expect(200);
+        credential.get("/api/v1/check-ins").await.expect(200);
     }
     life.erase_ada().await;
     for credential in [&life.ada, &key] {
-        credential.get("/api/v1/users/me").await.expect(401);
+        // What looks at no row of the account's own says so, too.
+        credential.get("/api/v1/check-ins").await.expect(401);
         let point =
             json!({"metric": "hrv", "value": 40, "unit": "ms", "recorded_at": tests::time::ago(0), "source": "w"});
         credential.post("/api/v1/wearables/ingest", &point).await.expect(401);
