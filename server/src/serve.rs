@@ -36,8 +36,8 @@ use crate::{auth, control, erasure, mail, router, routes, shutdown, webhooks};
 /// Smallest read buffer of a connection: bodies come in few pieces.
 const READ_BYTES_MIN: usize = 128 << 10;
 
-/// Requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 128;
+/// Requests at once on one HTTP/2 connection: each may hold an answer of a megabyte that its client does not take.
+const STREAMS_MAX: u32 = 32;
 
 /// Longest wait for an export to notice that its client is gone.
 const EXPORT_ENDS: Duration = Duration::from_secs(5);

@@ -13,8 +13,9 @@ use crate::query::JsonBody;
 use crate::query::budget::to_error;
 use crate::query::window::position;
 
-/// An answer up to about this long comes whole.
-const WHOLE_BYTES_MAX: usize = 4 << 20;
+/// An answer up to about this long comes whole: a month of five-minute values does. It is in memory until its client
+/// has taken it.
+const WHOLE_BYTES_MAX: usize = 1 << 20;
 /// Rows that are written at once: a month of five-minute values and then some, about 1 MB.
 const PIECE_ROWS: usize = 16_384;
 

@@ -367,3 +367,18 @@ fn a_page_ends_where_a_user_does_once_it_has_enough() {
         assert_eq!(footer.row_groups.len(), 2, "a row group ends with the page that brings it to 24 rows or more");
     });
 }
+
+#[test]
+fn a_device_id_of_its_own_for_every_point_is_read_back() {
+    block_on(async {
+        // Longer than any page may be, if they were all in one dictionary.
+        let id = |nth: i64| format!("{nth:0>512}");
+        let model =
+            Model((0..70_000).map(|nth| ((user(1), nth, "w".to_owned(), Some(id(nth))), (1.0, 0, false))).collect());
+        let (store, file) = stored(&model, 65_536, Shape::DEFAULT).await;
+        let read = all(reading(&store, &file, everything(), Columns::ALL, Mask::default())).await.unwrap();
+        let rows: usize = read.iter().map(arrow::record_batch::RecordBatch::num_rows).sum();
+        assert_eq!(rows, 70_000);
+        assert_eq!(verify(store, &file).await.unwrap(), Vec::<String>::new());
+    });
+}

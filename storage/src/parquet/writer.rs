@@ -47,6 +47,9 @@ impl Shape {
 
 /// Above this many distinct values among the first rows a dictionary costs more than it saves.
 const DICTIONARY_VALUES_MAX: usize = 4_096;
+/// Length of a dictionary from which on its row group ends with the page. A page adds 8.5 MB at most (16,384 different
+/// texts of 512 bytes), so that a reader's bound is never reached.
+const DICTIONARY_BYTES_MAX: usize = 8 << 20;
 /// Rows that the choice of encodings looks at.
 const SAMPLE_ROWS: usize = 32_768;
 /// From this many rows a user on, the columns that repeat with the user are so small that compressing them only costs:
@@ -258,7 +261,7 @@ impl<'a> Encoder<'a> {
     fn end_page(&mut self) -> Result<()> {
         let Some(group) = &mut self.group else { return Ok(()) };
         guarded("write", self.path, || group.end_page(&mut self.compressor))?;
-        if group.rows() >= self.shape.row_group_rows {
+        if group.rows() >= self.shape.row_group_rows || group.dictionary_bytes() >= DICTIONARY_BYTES_MAX {
             self.end_group()?;
         }
         Ok(())

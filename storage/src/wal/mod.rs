@@ -122,6 +122,18 @@ impl Log {
         Ok(first_seq)
     }
 
+    /// Whether there is room for more: makes the next file, if there is none to go on with.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there is none. Anything else: the log must not be used again.
+    pub(crate) fn find_room(&mut self) -> Result<()> {
+        if self.active.is_none() {
+            let file = Active::create(self.disk.as_ref(), &self.dir, self.next_seq, self.file_bytes, 0)?;
+            self.active = Some(file);
+        }
+        Ok(())
+    }
+
     /// Bytes of the frame that was written last.
     pub(crate) fn frame_bytes(&self) -> u64 {
         self.frame_bytes

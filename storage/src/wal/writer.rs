@@ -92,6 +92,7 @@ impl Writer {
                 return;
             }
             self.look_at_ages();
+            self.look_for_room();
         }
     }
 
@@ -221,6 +222,18 @@ impl Writer {
         if self.shared.state().active.bytes() >= self.shared.config.seal_bytes {
             // A failure has poisoned the log, and that is how it is told.
             drop(self.seal());
+        }
+    }
+
+    /// After a full disk: whether there is room again. Nobody may send anything while `/readyz` says that we are full.
+    fn look_for_room(&mut self) {
+        if !self.shared.config.background || self.shared.health() != Health::Full {
+            return;
+        }
+        match self.log.find_room() {
+            Ok(()) => self.shared.set_health(Health::Writable),
+            Err(Error::Full { .. }) => {}
+            Err(error) => self.shared.poison(&error),
         }
     }
 

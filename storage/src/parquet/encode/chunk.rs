@@ -11,6 +11,8 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
+use super::super::page::CONTENT_BYTES_MAX;
+
 /// Whether a column's pages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
@@ -103,7 +105,11 @@ impl Chunk {
         Ok(())
     }
 
+    /// A page's content as it is stored. What no reader of ours would take is not written.
     fn squeezed(&self, compressor: &mut Compressor<'_>, body: &[u8]) -> Result<Bytes, ParquetError> {
+        if body.len() > CONTENT_BYTES_MAX {
+            return Err(beyond());
+        }
         if self.packing == Packing::Zstd {
             let squeezed = compressor.compress(body).map_err(|error| ParquetError::External(Box::new(error)))?;
             return Ok(squeezed.into());

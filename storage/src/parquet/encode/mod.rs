@@ -89,6 +89,13 @@ impl RowGroup {
         self.rows
     }
 
+    /// Length of the longest dictionary.
+    pub(super) fn dictionary_bytes(&self) -> usize {
+        let texts = [&self.user, &self.source, &self.device].map(TextColumn::dictionary_bytes);
+        let numbers = self.value.dictionary_bytes().max(self.accepted.dictionary.bytes());
+        texts.into_iter().fold(numbers, usize::max)
+    }
+
     /// Bytes of the pages that are done.
     pub(super) fn bytes(&self) -> usize {
         let texts = [&self.user, &self.source, &self.device].map(|column| column.chunk.bytes());

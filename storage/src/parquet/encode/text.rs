@@ -44,6 +44,11 @@ impl TextColumn {
         }
     }
 
+    /// Length of the dictionary so far.
+    pub(super) fn dictionary_bytes(&self) -> usize {
+        self.dictionary.plain.len()
+    }
+
     pub(super) fn push(&mut self, text: &Text, rows: Range<usize>) {
         for (text, count) in text.runs(rows) {
             match self.page.last_mut() {

@@ -33,6 +33,11 @@ impl ValueColumn {
         }
     }
 
+    /// Length of the dictionary so far.
+    pub(super) fn dictionary_bytes(&self) -> usize {
+        self.dictionary.as_ref().map_or(0, Numbers::bytes)
+    }
+
     pub(super) fn push(&mut self, values: &[f64]) {
         let bounds = self.bounds;
         self.bounds = values.iter().fold(bounds, |(least, greatest), value| (least.min(*value), greatest.max(*value)));

@@ -23,8 +23,8 @@ use zstd::bulk::Decompressor;
 
 use self::header::{Encoding, Header, Kind};
 
-/// Longest content of a page, inflated: the writer ends pages and dictionaries far below.
-const CONTENT_BYTES_MAX: usize = 32 << 20;
+/// Longest content of a page, inflated. The writer refuses what is longer, and ends a row group long before.
+pub(super) const CONTENT_BYTES_MAX: usize = 32 << 20;
 /// What a thread keeps for inflating between pages; more is given back.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::error::ErrorKind;
@@ -160,6 +160,24 @@ fn a_full_disk_refuses_and_comes_back_by_itself() {
 }
 
 #[test]
+fn a_disk_that_has_room_again_is_noticed_although_nobody_writes() {
+    let disk = SimDisk::new(1);
+    let config = StorageConfig { background: true, ..config() };
+    let storage = Storage::open(place(&disk), config, Box::new(|_| ())).unwrap();
+    disk.fill_up(0);
+    let refused = (0..1_000).find_map(|_| append(&storage, user('a'), 500).err()).expect("the disk is never full");
+    assert!(matches!(refused, Error::Full { .. }), "{refused}");
+    assert_eq!(storage.health(), Health::Full);
+    disk.fill_up(u64::MAX);
+    let clock = SystemClock::default();
+    while storage.health() != Health::Writable {
+        assert!(clock.elapsed() < Duration::from_secs(10), "{:?}", storage.health());
+        std::thread::yield_now();
+    }
+    append(&storage, user('a'), 500).unwrap();
+}
+
+#[test]
 fn a_closed_storage_says_so() {
     let storage = open(&SimDisk::new(1)).unwrap();
     let batch = points(&storage, user('a'), 1);
@@ -174,7 +192,7 @@ fn a_closed_storage_says_so() {
 fn a_snapshot_past_its_longest_life_reads_no_more() {
     let disk = SimDisk::new(1);
     let clock = Arc::new(ManualClock::at(NOW_US));
-    let place = Place { clock: Arc::clone(&clock) as Arc<dyn crate::Clock>, ..place(&disk) };
+    let place = Place { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..place(&disk) };
     let storage = Storage::open(place, config(), Box::new(|_| ())).unwrap();
     append(&storage, user('a'), 2).unwrap();
     let selection =
