@@ -17,7 +17,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use zstd::bulk::Compressor;
 
-use super::encode::{RowGroup, Traits};
+use super::encode::{RowGroup, Values};
 use super::footer::{KEY_CHECKSUMS, key_values, row_group_range};
 use super::guarded;
 use crate::error::{Error, Result};
@@ -52,9 +52,6 @@ const DICTIONARY_VALUES_MAX: usize = 4_096;
 const DICTIONARY_BYTES_MAX: usize = 8 << 20;
 /// Rows that the choice of encodings looks at.
 const SAMPLE_ROWS: usize = 32_768;
-/// From this many rows a user on, the columns that repeat with the user are so small that compressing them only costs:
-/// each compressed column takes some 20 µs more to open.
-const LONG_USER_ROWS: usize = 256;
 /// Size of an upload's parts; a smaller file is put at once. S3 takes no part below 5 MiB but the last.
 const PART_BYTES: usize = 8 << 20;
 const CREATED_BY: &str = concat!("avycenna storage schema ", 1);
@@ -205,12 +202,13 @@ impl<'a> Encoder<'a> {
             let descriptor = ArrowSchemaConverter::new().convert(&schema())?;
             SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::new(properties(target)))
         })?;
-        let compressor = Compressor::new(zstd_level(target.level));
         let failed = |error| Error::parquet("write", &target.path, ParquetError::External(Box::new(error)));
+        let mut compressor = Compressor::new(zstd_level(target.level)).map_err(failed)?;
+        compressor.include_checksum(true).map_err(failed)?;
         Ok(Self {
             path: &target.path,
             writer,
-            compressor: compressor.map_err(failed)?,
+            compressor,
             group: None,
             shape,
             drained_bytes: 0,
@@ -252,7 +250,7 @@ impl<'a> Encoder<'a> {
     /// The row group under construction; of a new one, the rows from `start` on choose the encodings.
     fn group(&mut self, rows: &Rows, start: usize) -> Result<&mut RowGroup> {
         if self.group.is_none() {
-            let group = RowGroup::new(self.writer.schema_descr(), traits(rows, start));
+            let group = RowGroup::new(self.writer.schema_descr(), values_from(rows, start));
             self.group = Some(group.ok_or(Error::Batch { what: "the schema is not that of a run" })?);
         }
         self.group.as_mut().ok_or(Error::Batch { what: "no row group" })
@@ -338,21 +336,17 @@ fn properties(target: &Target) -> WriterProperties {
         .build()
 }
 
-/// What the first rows from `start` on say about the encodings that suit a row group.
-fn traits(rows: &Rows, start: usize) -> Traits {
-    let sample = start..rows.values().len().min(start + SAMPLE_ROWS);
-    let values = rows.values().get(sample.clone()).unwrap_or_default();
+/// What the first rows from `start` on say about the values of a row group.
+fn values_from(rows: &Rows, start: usize) -> Values {
+    let values = rows.values();
     let mut distinct = HashSet::new();
-    for value in values {
+    for value in values.get(start..values.len().min(start + SAMPLE_ROWS)).unwrap_or_default() {
         distinct.insert(value.to_bits());
         if distinct.len() > DICTIONARY_VALUES_MAX {
-            break;
+            return Values::Many;
         }
     }
-    Traits {
-        has_few_values: distinct.len() <= DICTIONARY_VALUES_MAX,
-        has_long_users: rows.keys().users().runs(sample).count() * LONG_USER_ROWS <= values.len(),
-    }
+    Values::Few
 }
 
 /// What is known of the rows so far.

@@ -13,15 +13,6 @@ use zstd::bulk::Compressor;
 
 use super::super::page::CONTENT_BYTES_MAX;
 
-/// Whether a column's pages are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
-    /// As they are: for columns so small that compressing them only costs.
-    Plain,
-    /// By zstd.
-    Zstd,
-}
-
 /// A dictionary as its page holds it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dictionary<'a> {
@@ -42,7 +33,6 @@ struct Place {
 /// The pages of one column so far.
 pub(super) struct Chunk {
     descr: ColumnDescPtr,
-    packing: Packing,
     encoding: Encoding,
     sink: TrackedWrite<Vec<u8>>,
     places: Vec<Place>,
@@ -54,16 +44,10 @@ pub(super) struct Chunk {
 
 impl Chunk {
     /// An empty chunk; with an order, every page comes with its bounds.
-    pub(super) fn new(
-        descr: ColumnDescPtr,
-        encoding: Encoding,
-        packing: Packing,
-        order: Option<BoundaryOrder>,
-    ) -> Self {
+    pub(super) fn new(descr: ColumnDescPtr, encoding: Encoding, order: Option<BoundaryOrder>) -> Self {
         let index = order.map(|order| (order, ColumnIndexBuilder::new(descr.physical_type())));
         Self {
             descr,
-            packing,
             encoding,
             sink: TrackedWrite::new(Vec::new()),
             places: Vec::new(),
@@ -87,7 +71,7 @@ impl Chunk {
         bounds: Option<(Vec<u8>, Vec<u8>)>,
     ) -> Result<(), ParquetError> {
         let page = Page::DataPage {
-            buf: self.squeezed(compressor, body)?,
+            buf: squeezed(compressor, body)?,
             num_values: count(rows)?,
             encoding: self.encoding,
             def_level_encoding: Encoding::RLE,
@@ -105,18 +89,6 @@ impl Chunk {
         Ok(())
     }
 
-    /// A page's content as it is stored. What no reader of ours would take is not written.
-    fn squeezed(&self, compressor: &mut Compressor<'_>, body: &[u8]) -> Result<Bytes, ParquetError> {
-        if body.len() > CONTENT_BYTES_MAX {
-            return Err(beyond());
-        }
-        if self.packing == Packing::Zstd {
-            let squeezed = compressor.compress(body).map_err(|error| ParquetError::External(Box::new(error)))?;
-            return Ok(squeezed.into());
-        }
-        Ok(Bytes::copy_from_slice(body))
-    }
-
     /// The chunk's bytes and what the footer says of it.
     pub(super) fn close(
         self,
@@ -127,7 +99,7 @@ impl Chunk {
         let mut front = TrackedWrite::new(Vec::new());
         let mut uncompressed_bytes = self.uncompressed_bytes;
         if let Some(Dictionary { plain, len }) = dictionary {
-            let buf = self.squeezed(compressor, plain)?;
+            let buf = squeezed(compressor, plain)?;
             let page = Page::DictionaryPage { buf, num_values: len, encoding: Encoding::PLAIN, is_sorted: false };
             let spec = SerializedPageWriter::new(&mut front).write_page(CompressedPage::new(page, plain.len()))?;
             uncompressed_bytes += spec.uncompressed_size;
@@ -145,10 +117,6 @@ impl Chunk {
             index.set_boundary_order(order);
             index.build()
         });
-        let compression = match self.packing {
-            Packing::Zstd => Compression::ZSTD(ZstdLevel::default()),
-            Packing::Plain => Compression::UNCOMPRESSED,
-        };
         let mut encodings = vec![Encoding::RLE, self.encoding];
         let mut pages = vec![PageEncodingStats {
             page_type: PageType::DATA_PAGE,
@@ -161,7 +129,7 @@ impl Chunk {
         }
         encodings.dedup();
         let mut metadata = ColumnChunkMetaData::builder(self.descr)
-            .set_compression(compression)
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_encodings(encodings)
             .set_page_encoding_stats(pages)
             .set_num_values(signed(self.rows)?)
@@ -182,6 +150,15 @@ impl Chunk {
         };
         Ok((bytes.into(), result))
     }
+}
+
+/// A page's content as it is stored. What no reader of ours would take is not written.
+fn squeezed(compressor: &mut Compressor<'_>, content: &[u8]) -> Result<Bytes, ParquetError> {
+    if content.len() > CONTENT_BYTES_MAX {
+        return Err(beyond());
+    }
+    let squeezed = compressor.compress(content).map_err(|error| ParquetError::External(Box::new(error)))?;
+    Ok(squeezed.into())
 }
 
 fn beyond() -> ParquetError {

@@ -3,7 +3,8 @@
 //! The Parquet crate's own column writers look at every row of every column, hash each text, and make a compressor for
 //! each column. A run is sorted by user and came in requests, so that five of its seven columns are a few runs of equal
 //! values: here a run costs the same however long it is, and one compressor serves all. The pages are ordinary ones; the
-//! crate's own reader reads them, and so does every other.
+//! crate's own reader reads them, and so does every other. Every page is a frame of zstd with a checksum of its content,
+//! so that a flipped bit is never read as somebody's value, nor as somebody else's.
 //!
 //! ```text
 //! rows ─▶ page under construction ─▶ seven pages ─▶ column chunks ─▶ row group
@@ -29,7 +30,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 use zstd::bulk::Compressor;
 
-use self::chunk::{Chunk, Dictionary, Packing};
+use self::chunk::{Chunk, Dictionary};
 use self::dictionary::Numbers;
 use self::hybrid::{Hybrid, width_of};
 use self::text::TextColumn;
@@ -37,13 +38,13 @@ use self::value::ValueColumn;
 use crate::run::Rows;
 use crate::schema::{ACCEPTED_AT, CORRECTED, RECORDED_AT, SOURCE, SOURCE_DEVICE_ID, USER_ID, VALUE};
 
-/// How a file's columns are encoded.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Traits {
-    /// Values as keys of a dictionary while it is small; else split into streams of bytes.
-    pub(super) has_few_values: bool,
-    /// The columns of texts are so small that compressing them only costs.
-    pub(super) has_long_users: bool,
+/// How many different values a row group seems to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Values {
+    /// Few: keys of a dictionary.
+    Few,
+    /// Many: their bytes, split into streams.
+    Many,
 }
 
 /// The row group under construction.
@@ -62,15 +63,14 @@ pub(super) struct RowGroup {
 
 impl RowGroup {
     /// An empty one; `None` if the schema is not that of a run.
-    pub(super) fn new(schema: &SchemaDescriptor, traits: Traits) -> Option<Self> {
+    pub(super) fn new(schema: &SchemaDescriptor, values: Values) -> Option<Self> {
         let column = |nth: usize| schema.columns().get(nth).cloned();
-        let texts = if traits.has_long_users { Packing::Plain } else { Packing::Zstd };
         Some(Self {
-            user: TextColumn::new(column(USER_ID)?, texts, Some(BoundaryOrder::ASCENDING)),
+            user: TextColumn::new(column(USER_ID)?, Some(BoundaryOrder::ASCENDING)),
             time: TimeColumn::new(column(RECORDED_AT)?),
-            value: ValueColumn::new(column(VALUE)?, traits.has_few_values),
-            source: TextColumn::new(column(SOURCE)?, texts, None),
-            device: TextColumn::new(column(SOURCE_DEVICE_ID)?, texts, None),
+            value: ValueColumn::new(column(VALUE)?, values),
+            source: TextColumn::new(column(SOURCE)?, None),
+            device: TextColumn::new(column(SOURCE_DEVICE_ID)?, None),
             accepted: AcceptedColumn::new(column(ACCEPTED_AT)?),
             corrected: CorrectedColumn::new(column(CORRECTED)?),
             page_rows: 0,
@@ -180,7 +180,7 @@ impl TimeColumn {
     fn new(descr: ColumnDescPtr) -> Self {
         let order = Some(BoundaryOrder::UNORDERED);
         Self {
-            chunk: Chunk::new(descr, Encoding::DELTA_BINARY_PACKED, Packing::Zstd, order),
+            chunk: Chunk::new(descr, Encoding::DELTA_BINARY_PACKED, order),
             page: Vec::new(),
             bounds: (i64::MAX, i64::MIN),
         }
@@ -218,7 +218,7 @@ struct AcceptedColumn {
 impl AcceptedColumn {
     fn new(descr: ColumnDescPtr) -> Self {
         Self {
-            chunk: Chunk::new(descr, Encoding::RLE_DICTIONARY, Packing::Zstd, None),
+            chunk: Chunk::new(descr, Encoding::RLE_DICTIONARY, None),
             dictionary: Numbers::default(),
             page: Vec::new(),
             last: None,
@@ -262,7 +262,7 @@ struct CorrectedColumn {
 
 impl CorrectedColumn {
     fn new(descr: ColumnDescPtr) -> Self {
-        Self { chunk: Chunk::new(descr, Encoding::RLE, Packing::Plain, None), set: Vec::new() }
+        Self { chunk: Chunk::new(descr, Encoding::RLE, None), set: Vec::new() }
     }
 
     fn set(&mut self, rows: Range<usize>) {

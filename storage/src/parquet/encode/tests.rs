@@ -13,11 +13,11 @@ use crate::run::tests::{Model, user};
 use crate::schema::schema;
 
 /// A file of the rows of `batches`, a page each; it is read by a reader that knows nothing of us.
-fn round_trip(batches: &[RecordBatch], traits: Traits) -> Vec<RecordBatch> {
+fn round_trip(batches: &[RecordBatch], values: Values) -> Vec<RecordBatch> {
     let descriptor = ArrowSchemaConverter::new().convert(&schema()).unwrap();
     let mut writer = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::default()).unwrap();
     let mut compressor = Compressor::new(1).unwrap();
-    let mut group = RowGroup::new(&descriptor, traits).unwrap();
+    let mut group = RowGroup::new(&descriptor, values).unwrap();
     for batch in batches {
         let rows = Rows::of(batch).unwrap();
         // In two pieces, as batches end anywhere in a page.
@@ -79,10 +79,10 @@ proptest! {
     #[test]
     fn any_rows_are_read_back_bit_by_bit(
         users in prop::collection::vec(raw_rows(), 1..5), page_rows in prop_oneof![1..12_usize, Just(4_096)],
-        has_few_values: bool, has_long_users: bool,
+        values in prop_oneof![Just(Values::Few), Just(Values::Many)],
     ) {
         let model = model(&users);
-        let read = round_trip(&model.batches(page_rows), Traits { has_few_values, has_long_users });
+        let read = round_trip(&model.batches(page_rows), values);
         let read = Model::of(&read);
         prop_assert_eq!(read.0.len(), model.0.len());
         for ((identity, content), (read_identity, read_content)) in model.0.iter().zip(&read.0) {
@@ -105,7 +105,7 @@ fn the_footer_says_of_a_column_what_the_crate_s_own_writer_says() {
     let descriptor = ArrowSchemaConverter::new().convert(&schema()).unwrap();
     let mut writer = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), Arc::default()).unwrap();
     let mut compressor = Compressor::new(1).unwrap();
-    let mut group = RowGroup::new(&descriptor, Traits { has_few_values: true, has_long_users: true }).unwrap();
+    let mut group = RowGroup::new(&descriptor, Values::Few).unwrap();
     for batch in &batches {
         group.push(&Rows::of(batch).unwrap(), 0..batch.num_rows());
     }

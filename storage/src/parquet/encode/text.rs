@@ -9,7 +9,7 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::chunk::{Chunk, Dictionary, Packing};
+use super::chunk::{Chunk, Dictionary};
 use super::dictionary::Texts;
 use super::hybrid::Hybrid;
 use super::{Closed, encode_keys, prefixed};
@@ -31,11 +31,11 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
-    pub(super) fn new(descr: ColumnDescPtr, packing: Packing, order: Option<BoundaryOrder>) -> Self {
+    pub(super) fn new(descr: ColumnDescPtr, order: Option<BoundaryOrder>) -> Self {
         Self {
             is_optional: descr.max_def_level() > 0,
             is_indexed: order.is_some(),
-            chunk: Chunk::new(descr, Encoding::RLE_DICTIONARY, packing, order),
+            chunk: Chunk::new(descr, Encoding::RLE_DICTIONARY, order),
             dictionary: Texts::default(),
             page: Vec::new(),
             last: None,

@@ -6,10 +6,10 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::Closed;
-use super::chunk::{Chunk, Dictionary, Packing};
+use super::chunk::{Chunk, Dictionary};
 use super::dictionary::Numbers;
 use super::hybrid::{Hybrid, width_of};
+use super::{Closed, Values};
 
 /// The column of values.
 pub(super) struct ValueColumn {
@@ -22,11 +22,14 @@ pub(super) struct ValueColumn {
 }
 
 impl ValueColumn {
-    pub(super) fn new(descr: ColumnDescPtr, has_few_values: bool) -> Self {
-        let encoding = if has_few_values { Encoding::RLE_DICTIONARY } else { Encoding::BYTE_STREAM_SPLIT };
+    pub(super) fn new(descr: ColumnDescPtr, values: Values) -> Self {
+        let (encoding, dictionary) = match values {
+            Values::Few => (Encoding::RLE_DICTIONARY, Some(Numbers::default())),
+            Values::Many => (Encoding::BYTE_STREAM_SPLIT, None),
+        };
         Self {
-            chunk: Chunk::new(descr, encoding, Packing::Zstd, None),
-            dictionary: has_few_values.then(Numbers::default),
+            chunk: Chunk::new(descr, encoding, None),
+            dictionary,
             page: Vec::new(),
             keys: Vec::new(),
             bounds: (f64::INFINITY, f64::NEG_INFINITY),

@@ -77,7 +77,7 @@ fn the_last_person_leaves_nothing_behind() {
 fn a_deletion_of_a_person_is_physical_by_its_age() {
     let disk = SimDisk::new(1);
     let clock = Arc::new(ManualClock::at(NOW_US));
-    let place = Place { clock: Arc::clone(&clock) as Arc<dyn crate::Clock>, ..place(&disk) };
+    let place = Place { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..place(&disk) };
     let storage = Storage::open(place, config(), Box::new(|_| ())).unwrap();
     append(&storage, user('a'), 40).unwrap();
     append(&storage, user('b'), 40).unwrap();
