@@ -75,6 +75,12 @@ pub(crate) fn one_by_one(address: SocketAddr, heads: &[Head], count: usize) -> R
     (0..count).map(|_| ask(&mut connection, pick(heads, &mut random)?)).collect()
 }
 
+/// Asks once for each person, so that nothing is asked for the first time later on.
+pub(crate) fn of_everybody(address: SocketAddr, heads: &[Head]) -> Result<()> {
+    let mut connection = Connection::open(address)?;
+    heads.iter().try_for_each(|head| ask(&mut connection, head).map(drop))
+}
+
 /// Asks over many connections for `time`: answers a second.
 pub(crate) fn throughput(address: SocketAddr, heads: &[Head], connections: usize, time: Duration) -> Result<f64> {
     let start = Instant::now();

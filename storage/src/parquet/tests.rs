@@ -273,7 +273,7 @@ fn a_file_of_several_parts_reads_back() {
             (identity, (random() as f64, 5, false))
         });
         let model = Model(noisy.collect());
-        let (store, file) = stored(&model, 60_000, Shape::DEFAULT).await;
+        let (store, file) = stored(&model, 60_000, Shape::LEVEL_ONE).await;
         assert!(file.bytes > 8 << 20, "more than one part: {}", file.bytes);
         let batches = all(reading(&store, &file, everything(), Columns::ALL, Mask::default())).await.unwrap();
         assert_eq!(batches.iter().map(arrow::record_batch::RecordBatch::num_rows).sum::<usize>(), 1_600_000);
@@ -287,7 +287,7 @@ fn a_file_of_several_parts_reads_back() {
 fn pages_hold_the_same_rows_in_every_column() {
     block_on(async {
         let model = Model((0..30_000_u32).map(|nth| point(u8::try_from(nth / 9_000).unwrap(), nth.into())).collect());
-        let (store, file) = stored(&model, 7_777, Shape::DEFAULT).await;
+        let (store, file) = stored(&model, 7_777, Shape::LEVEL_ONE).await;
         let footers = Footers::new(1 << 20);
         let footer = footers.get(store.as_ref(), &file).await.unwrap();
         for columns in metadata_of(&store).await.offset_index().unwrap() {
@@ -354,9 +354,12 @@ fn the_page_of_formats_says_what_a_file_holds() {
         let keys: Vec<&str> =
             metadata.file_metadata().key_value_metadata().unwrap().iter().map(|pair| pair.key.as_str()).collect();
         assert_eq!(cells("| key "), keys);
-        let Shape { page_rows_min, page_rows_max, row_group_rows } = Shape::DEFAULT;
+        let Shape { page_rows_min, page_rows_max, row_group_rows } = Shape::LEVEL_ONE;
         assert_eq!((page_rows_min, page_rows_max, row_group_rows), (4_096, 16_384, 114_688));
-        assert!(page.contains("from 4,096 rows on ends where a user ends, at 16,384 rows in any case"));
+        assert_eq!(Shape::LEVEL_ZERO.page_rows_min, 1_024);
+        assert!(
+            page.contains("from 4,096 rows on (1,024 at level 0) ends where a user ends, at 16,384 rows in any case")
+        );
         assert!(page.contains("A row group ends with the page that brings it to 114,688 rows or more"));
         assert!(page.contains("`avycenna.schema_version` | 1:") && crate::schema::SCHEMA_VERSION == 1);
     });
@@ -384,7 +387,7 @@ fn a_device_id_of_its_own_for_every_point_is_read_back() {
         let id = |nth: i64| format!("{nth:0>512}");
         let model =
             Model((0..70_000).map(|nth| ((user(1), nth, "w".to_owned(), Some(id(nth))), (1.0, 0, false))).collect());
-        let (store, file) = stored(&model, 65_536, Shape::DEFAULT).await;
+        let (store, file) = stored(&model, 65_536, Shape::LEVEL_ONE).await;
         let read = all(reading(&store, &file, everything(), Columns::ALL, Mask::default())).await.unwrap();
         let rows: usize = read.iter().map(arrow::record_batch::RecordBatch::num_rows).sum();
         assert_eq!(rows, 70_000);

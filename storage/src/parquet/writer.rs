@@ -39,10 +39,21 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// One person's month of heart rates every five minutes (8,640) is one page, and nobody else's rows are in it; of
-    /// what is measured less often, several people share one. A row group of at most 131,072 rows keeps the
-    /// dictionaries small.
-    pub(super) const DEFAULT: Self = Self { page_rows_min: 4_096, page_rows_max: 16_384, row_group_rows: 7 * 16_384 };
+    /// Of what stays. One person's month of heart rates every five minutes (8,640) is one page, and nobody else's rows
+    /// are in it; of what is measured less often, several people share one. A row group of at most 131,072 rows keeps
+    /// the dictionaries small.
+    pub(super) const LEVEL_ONE: Self = Self { page_rows_min: 4_096, page_rows_max: 16_384, row_group_rows: 7 * 16_384 };
+
+    /// Of what goes soon. A flush has little of everybody, and a read looks into every file of it, so smaller pages
+    /// spare it the rows of others.
+    pub(super) const LEVEL_ZERO: Self = Self { page_rows_min: 1_024, ..Self::LEVEL_ONE };
+
+    fn of(level: Level) -> Self {
+        match level {
+            Level::Zero => Self::LEVEL_ZERO,
+            Level::One { .. } => Self::LEVEL_ONE,
+        }
+    }
 }
 
 /// Above this many distinct values among the first rows a dictionary costs more than it saves.
@@ -123,7 +134,7 @@ pub(crate) async fn write(
     feed: &mut Feed,
     bytes_max: u64,
 ) -> Result<Option<Written>> {
-    write_shaped(store, target, feed, bytes_max, Shape::DEFAULT).await
+    write_shaped(store, target, feed, bytes_max, Shape::of(target.level)).await
 }
 
 pub(super) async fn write_shaped(
