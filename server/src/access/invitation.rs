@@ -214,6 +214,22 @@ pub async fn revoke(control: &Control, caller_id: &str, id: &str) -> Result<gran
     Ok(grant)
 }
 
+/// Ends every grant that a patient has accepted, inside the caller's transaction; their doctors are told.
+///
+/// # Errors
+/// [`outbox::Error`].
+pub async fn end_accepted(on: &impl ConnectionTrait, patient_id: &str, now_us: i64) -> Result<(), outbox::Error> {
+    for mut grant in grants::hold_accepted(on, patient_id).await? {
+        let end = moved(&grant, Move::Revoke, now_us).unwrap_or(Status::Expired);
+        put(&mut grant, end, now_us);
+        grants::update(on, &grant).await?;
+        if end == Status::Revoked {
+            outbox::announce(on, Cause::Revoked(&grant), now_us).await?;
+        }
+    }
+    Ok(())
+}
+
 /// On which side of a grant somebody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {

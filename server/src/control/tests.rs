@@ -103,6 +103,7 @@ fn ada() -> user::Model {
         role: "patient".to_owned(),
         timezone: "UTC".to_owned(),
         password_hash: None,
+        email_verified_at: None,
         created_at: NOW_US,
         updated_at: NOW_US,
     }

@@ -54,6 +54,15 @@ pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> S
         .filter(Column::Status.eq("active"))
 }
 
+/// The grants that a patient has accepted and that have not ended, held against changes until the transaction ends.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn hold_accepted(on: &impl ConnectionTrait, patient_id: &str) -> Result<Vec<Model>> {
+    let found = Entity::find().filter(Column::PatientId.eq(patient_id)).filter(Column::Status.eq("active"));
+    found.order_by_asc(Column::Id).lock_exclusive().all(on).await.map_err(at("find a patient's active grants"))
+}
+
 /// What a doctor has asked for and is stored with one of these statuses, newest first, at most [`LISTED_MAX`].
 ///
 /// # Errors
