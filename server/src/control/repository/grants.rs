@@ -30,6 +30,24 @@ pub async fn insert(on: &impl ConnectionTrait, row: Model, pending_max: u64) -> 
     Ok(())
 }
 
+/// How many invitations a doctor has made since a moment, whatever became of them.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn made_since(on: &impl ConnectionTrait, doctor_id: &str, since_us: i64) -> Result<u64> {
+    let made = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::CreatedAt.gt(since_us));
+    made.count(on).await.map_err(at("count a doctor's invitations"))
+}
+
+/// How many invitations an address has got since a moment, from whomever and whatever became of them.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn addressed_since(on: &impl ConnectionTrait, email: &str, since_us: i64) -> Result<u64> {
+    let got = Entity::find().filter(Column::PatientEmail.eq(email)).filter(Column::CreatedAt.gt(since_us));
+    got.count(on).await.map_err(at("count an address's invitations"))
+}
+
 /// The grant of an id, held against changes until the transaction ends.
 ///
 /// # Errors
