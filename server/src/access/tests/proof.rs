@@ -67,6 +67,8 @@ async fn behaves(stage: Stage) {
     let owner = log_in_by_code(&stage, &squatter.email).await;
     nobody_else_is_in(&stage, &squatter, &doctor).await;
     assert_eq!(stage.read(&owner, "/users/me").await["id"], json!(squatter.id));
+    let export = stage.read(&owner, "/export").await;
+    assert_eq!(export["user"]["email_verified_at"], json!(stage.ago(0.0)), "what is known of them is theirs to have");
     let ended = stage.read(&owner, "/grants/incoming?status=all").await;
     assert_eq!(ended["grants"][0]["status"], json!("revoked"), "the owner sees who had been let in");
 
