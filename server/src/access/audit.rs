@@ -115,18 +115,20 @@ pub struct Checked {
     pub breaks: Vec<Break>,
 }
 
-/// Checks every record of every trail. Cost: one pass over the table; memory for one page and the ends of all trails.
+/// Checks every record of every trail, as they all are at one moment: what is appended meanwhile, by this process or
+/// another, is neither checked nor missed. Cost: one pass over the table; memory for one page and the ends of all trails.
 ///
 /// # Errors
 /// [`control::Error::Database`].
 pub async fn verify(control: &Control) -> control::Result<Checked> {
-    let heads = heads(control).await?;
+    let snapshot = control.snapshot().await?;
+    let heads = heads(&snapshot).await?;
     let mut ends: Ends = BTreeMap::new();
     let mut checked = Checked::default();
     let mut last: Option<Model> = None;
     loop {
         let after = last.as_ref().map_or(("", 0), |last| (last.patient_id.as_str(), last.seq));
-        let page = audit::walk(control.read(), after, PAGE_ROWS).await?;
+        let page = audit::walk(&snapshot, after, PAGE_ROWS).await?;
         if page.is_empty() {
             break;
         }
@@ -165,11 +167,11 @@ impl Checked {
     }
 }
 
-async fn heads(control: &Control) -> control::Result<Ends> {
+async fn heads(on: &impl ConnectionTrait) -> control::Result<Ends> {
     let mut heads = Ends::new();
     let mut after = String::new();
     loop {
-        let page = audit::heads(control.read(), &after, PAGE_ROWS).await?;
+        let page = audit::heads(on, &after, PAGE_ROWS).await?;
         let Some(last) = page.last() else { return Ok(heads) };
         after.clone_from(&last.patient_id);
         heads.extend(page.into_iter().map(|head| (head.patient_id, (head.seq, head.hash))));

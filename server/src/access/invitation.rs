@@ -15,6 +15,15 @@ use crate::webhooks::outbox::{self, Cause};
 /// Most invitations of one doctor that wait for an answer: an account is free, and each of them is a mail.
 const PENDING_MAX: u64 = 200;
 
+/// Most invitations of one doctor in [`DAY_US`], whatever became of them: one that runs out at once is a mail, too.
+const MADE_PER_DAY_MAX: u64 = 200;
+
+/// Most mails about invitations that one address gets in [`DAY_US`], whoever asks. Further invitations wait unannounced.
+const MAILED_PER_DAY_MAX: u64 = 10;
+
+/// Microseconds of the span in which invitations are counted.
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
 /// An invitation to send.
 #[derive(Debug, Clone)]
 pub struct Invitation {
@@ -79,7 +88,8 @@ impl From<GrantError> for ApiError {
     }
 }
 
-/// Asks a patient by their address. The work is the same whether or not the address has an account: nobody looks.
+/// Asks a patient by their address. The work is the same whether or not the address has an account: nobody looks. Nor does
+/// the answer tell whether a mail goes out.
 ///
 /// # Errors
 /// [`control::Error::Conflict`] and [`control::Error::Limit`] in [`GrantError::Control`].
@@ -104,14 +114,24 @@ pub async fn invite(
         expires_at: invitation.expires_at,
     };
     let write = control.write().await?;
-    let doctor = users::by_id(write.on(), doctor_id).await?.ok_or(GrantError::Unknown)?;
+    // Held, so that invitations of one doctor are counted one after the other.
+    let doctor = users::hold(write.on(), doctor_id).await?.ok_or(GrantError::Unknown)?;
     if doctor.email == row.patient_email {
         return Err(GrantError::Oneself);
     }
+    let since_us = now_us.saturating_sub(DAY_US);
+    if grants::made_since(write.on(), doctor_id, since_us).await? >= MADE_PER_DAY_MAX {
+        return Err(control::Error::Limit { what: "invitations in a day", count_max: MADE_PER_DAY_MAX }.into());
+    }
     grants::expire(write.on(), doctor_id, now_us).await?;
     grants::insert(write.on(), row.clone(), PENDING_MAX).await?;
+    let addressed = grants::addressed_since(write.on(), &row.patient_email, since_us).await?;
     write.commit().await?;
-    mail.send(letter(&row.patient_email, &doctor));
+    if addressed <= MAILED_PER_DAY_MAX {
+        mail.send_later(letter(&row.patient_email, &doctor));
+    } else {
+        tracing::info!(grant = row.id, "an invitation is not mailed: its address got enough of them today");
+    }
     Ok(row)
 }
 
@@ -212,6 +232,22 @@ pub async fn revoke(control: &Control, caller_id: &str, id: &str) -> Result<gran
     outbox::announce(write.on(), Cause::Revoked(&grant), now_us).await?;
     write.commit().await?;
     Ok(grant)
+}
+
+/// Ends every grant that a patient has accepted, inside the caller's transaction; their doctors are told.
+///
+/// # Errors
+/// [`outbox::Error`].
+pub async fn end_accepted(on: &impl ConnectionTrait, patient_id: &str, now_us: i64) -> Result<(), outbox::Error> {
+    for mut grant in grants::hold_accepted(on, patient_id).await? {
+        let end = moved(&grant, Move::Revoke, now_us).unwrap_or(Status::Expired);
+        put(&mut grant, end, now_us);
+        grants::update(on, &grant).await?;
+        if end == Status::Revoked {
+            outbox::announce(on, Cause::Revoked(&grant), now_us).await?;
+        }
+    }
+    Ok(())
 }
 
 /// On which side of a grant somebody is.

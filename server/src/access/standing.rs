@@ -1,6 +1,7 @@
-//! A long answer that was allowed when it began, and whose grant may end before it does.
+//! An answer that was allowed when it began, and whose grant may end before it does.
 //!
-//! An answer that is there as a whole leaves as a whole. One that is streamed is looked after: the grant is read again
+//! Points are read behind the transaction that let the read in, so the grant is read again once they are there, before
+//! anything leaves: [`Standing::behind`]. An answer that is there as a whole then leaves as a whole. One that is streamed is looked after: the grant is read again
 //! every [`LOOK_EVERY`], and once it no longer allows the read, or cannot be read, the connection breaks off in the middle,
 //! so that nobody takes a part for the whole.
 
@@ -13,6 +14,7 @@ use futures::{Stream, TryStreamExt as _, stream};
 use super::{AccessError, Permission, Permissions, Visitor, is_active};
 use crate::control::Control;
 use crate::control::repository::grants;
+use crate::error::ApiError;
 
 /// Longest time that pieces leave without a look at the grant.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +42,17 @@ impl Standing {
     pub fn new(control: &Control, visitor: &Visitor, patient_id: &str, permissions: &'static [Permission]) -> Self {
         let doctor_id = visitor.principal.user.as_str().to_owned();
         Self { control: control.clone(), doctor_id, patient_id: patient_id.to_owned(), permissions }
+    }
+
+    /// What `read` finds, if the grant still allows it then. Without this, a read that was let in and then took long would
+    /// be answered behind the answer to a revocation.
+    ///
+    /// # Errors
+    /// That of `read`; [`AccessError::Denied`], [`AccessError::Control`].
+    pub async fn behind<T, E: Into<ApiError>>(&self, read: impl Future<Output = Result<T, E>>) -> Result<T, ApiError> {
+        let found = read.await.map_err(Into::into)?;
+        self.look().await?;
+        Ok(found)
     }
 
     /// The answer, which breaks off once the grant has ended.

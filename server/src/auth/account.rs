@@ -37,11 +37,24 @@ pub fn normal_email(text: &str) -> Option<String> {
 }
 
 impl Auth {
-    /// Makes an account. The password is hashed before anything is looked up.
+    /// Makes an account of an address that nobody has shown to be theirs yet. The password is hashed before anything is
+    /// looked up.
     ///
     /// # Errors
     /// [`control::Error::Conflict`] in [`AuthError::Control`] if the address has one; [`AuthError::Busy`].
     pub async fn register(&self, new: NewUser) -> Result<user::Model, AuthError> {
+        self.make(new, None).await
+    }
+
+    /// Makes an account whose address the operator vouches for.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    pub async fn register_known(&self, new: NewUser) -> Result<user::Model, AuthError> {
+        self.make(new, Some(self.control().now_us())).await
+    }
+
+    async fn make(&self, new: NewUser, email_verified_at: Option<i64>) -> Result<user::Model, AuthError> {
         let password_hash = match new.password {
             Some(password) => Some(self.inner.passwords.hash(password).await?),
             None => None,
@@ -54,6 +67,7 @@ impl Auth {
             role: new.role.as_str().to_owned(),
             timezone: "UTC".to_owned(),
             password_hash,
+            email_verified_at,
             created_at: now_us,
             updated_at: now_us,
         };
@@ -85,7 +99,7 @@ impl Auth {
         let (true, Some(user)) = (is_right, found) else { return Err(AuthError::Wrong) };
         let write = self.control().write().await?;
         // The password may have changed while this one was hashed; what was right then opens nothing now.
-        let user = users::by_id(write.on(), &user.id).await?.filter(|user| user.password_hash == stored);
+        let user = users::hold(write.on(), &user.id).await?.filter(|user| user.password_hash == stored);
         let grant = self.begin_session(&write, user.ok_or(AuthError::Wrong)?).await?;
         write.commit().await?;
         Ok(grant)
@@ -137,7 +151,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Begins a session by one-time code, which works once.
+    /// Begins a session by one-time code, which works once. The first code of an account proves its address, and ends
+    /// what was made in it before: password, sessions, keys, webhooks, accepted grants.
     ///
     /// # Errors
     /// [`AuthError::Wrong`] for a wrong, spent, expired or unknown code, alike for addresses without an account.
@@ -156,8 +171,10 @@ impl Auth {
             write.commit().await?;
             return Err(AuthError::Wrong);
         };
+        let user = self.prove(&write, &user.id).await?.ok_or(AuthError::Wrong)?;
         let grant = self.begin_session(&write, user).await?;
         write.commit().await?;
+        self.forget();
         Ok(grant)
     }
 

@@ -30,6 +30,9 @@ pub enum AuthError {
     /// The control database refused.
     #[error(transparent)]
     Control(#[from] control::Error),
+    /// The end of a grant could not be written down for its doctor.
+    #[error(transparent)]
+    Announce(#[from] crate::webhooks::outbox::Error),
     /// The operating system has no randomness to give.
     #[error("no randomness from the operating system")]
     Random(#[from] rand::rngs::SysError),
@@ -51,6 +54,7 @@ impl From<AuthError> for ApiError {
             AuthError::WantsToken | AuthError::WantsScope(_) => Self::forbidden(error.to_string()),
             AuthError::Busy | AuthError::Stopping => Self::overloaded(error.to_string()),
             AuthError::Control(error) => error.into(),
+            AuthError::Announce(error) => error.into(),
             AuthError::Random(_) | AuthError::Hash(_) | AuthError::Sign(_) => Self::internal(error),
         }
     }

@@ -20,6 +20,7 @@ mod keys;
 mod otp;
 mod password;
 mod principal;
+mod proof;
 pub(crate) mod random;
 mod recovery;
 mod refresh;

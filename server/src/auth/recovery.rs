@@ -1,6 +1,6 @@
 //! A new password: by the old one, or by a code to the address. Either ends every session of the person.
 
-use super::{Auth, AuthError, otp};
+use super::{Auth, AuthError, Means, Principal, otp};
 use crate::control::repository::sessions::{self, End};
 use crate::control::repository::{otps, users};
 use crate::mail::{Mail, Mailer};
@@ -33,7 +33,8 @@ impl Auth {
         .await
     }
 
-    /// Sets a new password by a code, which works once, and ends every session of the person.
+    /// Sets a new password by a code, which works once, and ends every session of the person. The first code of an account
+    /// proves its address, and ends keys, webhooks and accepted grants, too.
     ///
     /// # Errors
     /// [`AuthError::Wrong`] for a wrong, spent, expired or unknown code, alike for addresses without an account;
@@ -55,6 +56,7 @@ impl Auth {
             return Err(AuthError::Wrong);
         };
         otps::end(write.on(), &email_hash).await?;
+        let user = self.prove(&write, &user.id).await?.ok_or(AuthError::Wrong)?;
         users::set_password(write.on(), &user.id, &hash, now_us).await?;
         sessions::end_all(write.on(), &user.id, End::Password, now_us).await?;
         write.commit().await?;
@@ -65,12 +67,41 @@ impl Auth {
     /// Sets a new password by the present one, and ends every session of the person.
     ///
     /// # Errors
-    /// [`AuthError::Wrong`] for another password, or an account without one; [`AuthError::Busy`].
-    pub async fn change_password(&self, user_id: &str, present: String, new: String) -> Result<(), AuthError> {
+    /// [`AuthError::Wrong`] for another password, or an account without one, or if the password was replaced meanwhile;
+    /// [`AuthError::Invalid`] if the asking session has ended meanwhile; [`AuthError::Busy`].
+    pub async fn change_password(&self, asking: &Principal, present: String, new: String) -> Result<(), AuthError> {
+        let user_id = asking.user.as_str();
         let found = users::by_id(self.control().read(), user_id).await?.ok_or(AuthError::Invalid)?;
-        if !self.inner.passwords.verify(present, found.password_hash).await? {
+        if !self.inner.passwords.verify(present, found.password_hash.clone()).await? {
             return Err(AuthError::Wrong);
         }
-        self.set_password(user_id, new).await
+        let hash = self.inner.passwords.hash(new).await?;
+        self.replace_password(asking, found.password_hash, &hash).await
+    }
+
+    /// Puts `hash` in the place of the password that was found right, if that is still the password and the session still
+    /// open: whoever has an older password must not undo a reset that came while theirs was hashed.
+    pub(super) async fn replace_password(
+        &self,
+        asking: &Principal,
+        verified: Option<String>,
+        hash: &str,
+    ) -> Result<(), AuthError> {
+        let Means::Token { session, .. } = &asking.means else { return Err(AuthError::WantsToken) };
+        let user_id = asking.user.as_str();
+        let write = self.control().write().await?;
+        let now_us = self.control().now_us();
+        let held = users::hold(write.on(), user_id).await?.ok_or(AuthError::Invalid)?;
+        if sessions::owner(write.on(), session).await?.is_none() {
+            return Err(AuthError::Invalid);
+        }
+        if held.password_hash.is_none() || held.password_hash != verified {
+            return Err(AuthError::Wrong);
+        }
+        users::set_password(write.on(), user_id, hash, now_us).await?;
+        sessions::end_all(write.on(), user_id, End::Password, now_us).await?;
+        write.commit().await?;
+        self.forget();
+        Ok(())
     }
 }

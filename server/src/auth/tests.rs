@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use super::watch::Watch;
 use super::*;
 use crate::control::entities::{otp as otp_row, session};
+use crate::control::repository::users;
 use crate::control::tests::{Fixture as Database, NOW_US};
 use crate::mail::Mailer;
 use sea_orm::EntityTrait;
@@ -417,16 +418,46 @@ async fn a_forgotten_password_is_replaced_by_a_code_once_and_every_session_ends(
 #[tokio::test]
 async fn a_password_is_changed_by_the_present_one_alone() {
     let fixture = Fixture::new().await;
-    let user = fixture.register("ada@example.org").await;
+    fixture.register("ada@example.org").await;
     let open = fixture.login("ada@example.org", PASSWORD).await.unwrap();
+    let asking = fixture.by_token(&open.access_token).await.unwrap();
     let change = async |present: &str| {
-        fixture.auth.change_password(user.as_str(), present.to_owned(), "new password".to_owned()).await
+        fixture.auth.change_password(&asking, present.to_owned(), "new password".to_owned()).await
     };
     assert!(matches!(change("wrong password").await, Err(AuthError::Wrong)));
     assert!(fixture.by_token(&open.access_token).await.is_ok());
     change(PASSWORD).await.unwrap();
     assert!(fixture.by_token(&open.access_token).await.is_err());
     assert!(fixture.login("ada@example.org", "new password").await.is_ok());
+}
+
+/// A change whose password was right when it was looked at, and that writes once something else has happened.
+async fn a_late_change_is_refused(fixture: &Fixture) {
+    let user = fixture.register("ada@example.org").await;
+    let open = fixture.login("ada@example.org", PASSWORD).await.unwrap();
+    let asking = fixture.by_token(&open.access_token).await.unwrap();
+    let verified = async || users::by_id(fixture.database.control.read(), user.as_str()).await.unwrap().unwrap();
+    let before = verified().await.password_hash;
+    fixture.auth.set_password(user.as_str(), "by a reset".to_owned()).await.unwrap();
+    let late = fixture.auth.replace_password(&asking, before, "hash").await;
+    assert!(matches!(late, Err(AuthError::Invalid)), "the session has ended: {late:?}");
+    let open = fixture.login("ada@example.org", "by a reset").await.unwrap();
+    let asking = fixture.by_token(&open.access_token).await.unwrap();
+    let late = fixture.auth.replace_password(&asking, Some("of another time".to_owned()), "hash").await;
+    assert!(matches!(late, Err(AuthError::Wrong)), "another password was looked at: {late:?}");
+    assert!(fixture.login("ada@example.org", "by a reset").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_change_of_password_does_not_undo_a_reset_that_came_meanwhile() {
+    a_late_change_is_refused(&Fixture::new().await).await;
+}
+
+#[tokio::test]
+async fn nor_does_it_on_postgresql() {
+    if let Some(database) = Database::postgres("avycenna_change").await {
+        a_late_change_is_refused(&Fixture::of(database)).await;
+    }
 }
 
 #[tokio::test]

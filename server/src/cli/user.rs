@@ -105,7 +105,7 @@ impl Create {
         };
         let user = block_on(async {
             let (control, auth) = open(&config).await?;
-            let user = auth.register(NewUser { name, email, password, role }).await?;
+            let user = auth.register_known(NewUser { name, email, password, role }).await?;
             control.close().await?;
             Ok(user)
         })?;

@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use storage::Clock;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -114,6 +114,22 @@ impl Control {
         };
         let transaction = self.inner.pool.begin_with_options(options).await.map_err(error::at("begin"))?;
         Ok(Write { transaction, _turn: turn })
+    }
+
+    /// Begins a transaction that only reads, and sees one moment: that of its first statement. End it soon: SQLite cannot
+    /// empty its write-ahead file while it is open.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction> {
+        // SQLite gives every transaction one moment.
+        let is_postgres = self.inner.pool.get_database_backend() == DbBackend::Postgres;
+        let options = TransactionOptions {
+            isolation_level: is_postgres.then_some(IsolationLevel::RepeatableRead),
+            access_mode: is_postgres.then_some(AccessMode::ReadOnly),
+            ..TransactionOptions::default()
+        };
+        self.inner.pool.begin_with_options(options).await.map_err(error::at("begin a snapshot"))
     }
 
     /// Waits for this process's turn to write, where the database has one writer.

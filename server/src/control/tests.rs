@@ -103,6 +103,7 @@ fn ada() -> user::Model {
         role: "patient".to_owned(),
         timezone: "UTC".to_owned(),
         password_hash: None,
+        email_verified_at: None,
         created_at: NOW_US,
         updated_at: NOW_US,
     }
@@ -289,6 +290,22 @@ async fn codes_behave(control: &Control) {
     otps::sweep(on, later + otps::WINDOW_US + 1).await.unwrap();
     assert_eq!(entities::otp::Entity::find().count(on).await.unwrap(), 0);
     write.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_accounts_of_before_those_without_a_password_are_known_to_be_their_owners() {
+    use sea_orm_migration::MigratorTrait as _;
+    let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
+    // A second connection would be a second database.
+    options.max_connections(1).min_connections(1);
+    let database = sea_orm::Database::connect(options).await.unwrap();
+    migrations::Migrator::up(&database, Some(5)).await.unwrap();
+    let rows = "INSERT INTO users VALUES ('usr_00000001', 'a@example.org', 'A', 'patient', 'UTC', NULL, 7, 8),
+        ('usr_00000002', 'b@example.org', 'B', 'patient', 'UTC', '$argon2id$', 7, 8)";
+    database.execute_unprepared(rows).await.unwrap();
+    migrations::Migrator::up(&database, None).await.unwrap();
+    let found = users::list(&database, "").await.unwrap();
+    assert_eq!(found.iter().map(|user| user.email_verified_at).collect::<Vec<_>>(), [Some(7), None]);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Outgoing mail: a mail server where one is configured, else a file in the data directory.
 //!
 //! Mail is handed to a task and leaves behind the answer, so that no answer waits for a mail server or tells by its time
-//! whether mail went out. What does not go out is logged; the address is not.
+//! whether mail went out. Codes, which somebody waits for, go first: what others may cause to be sent ([`Mailer::send_later`])
+//! has a queue of its own and leaves when no code waits. What does not go out is logged; the address is not.
 
 mod file;
 
@@ -19,6 +20,9 @@ use crate::config::Config;
 
 /// Mails that may wait; more are dropped and logged.
 const WAITING_MAX: usize = 1_024;
+
+/// Mails that may wait until no other does; more are dropped and logged.
+const LATER_MAX: usize = 256;
 
 /// The mail file's name in the data directory.
 pub const FILE_NAME: &str = "mail.txt";
@@ -71,6 +75,7 @@ pub enum MailError {
 #[derive(Debug, Clone)]
 pub struct Mailer {
     queue: mpsc::Sender<Order>,
+    later: mpsc::Sender<Mail>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
     path: PathBuf,
 }
@@ -107,18 +112,22 @@ impl Mailer {
         };
         let path = config.storage.data_dir.join(FILE_NAME);
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let task = tokio::spawn(run(way, from, path.clone(), waiting));
-        Ok(Self { queue, task: Arc::new(Mutex::new(Some(task))), path })
+        let (later, waiting_later) = mpsc::channel(LATER_MAX);
+        let task = tokio::spawn(run(way, from, path.clone(), waiting, waiting_later));
+        Ok(Self { queue, later, task: Arc::new(Mutex::new(Some(task))), path })
     }
 
     /// Hands a mail over. Never waits.
     pub fn send(&self, mail: Mail) {
         if let Err(error) = self.queue.try_send(Order::Send(mail)) {
-            let why = match error {
-                mpsc::error::TrySendError::Full(_) => "too many are waiting",
-                mpsc::error::TrySendError::Closed(_) => "the server is stopping",
-            };
-            tracing::error!(why, "a mail was dropped");
+            note_drop(&error);
+        }
+    }
+
+    /// Hands a mail over that leaves when none of [`Self::send`] waits, and takes no room from those. Never waits.
+    pub fn send_later(&self, mail: Mail) {
+        if let Err(error) = self.later.try_send(mail) {
+            note_drop(&error);
         }
     }
 
@@ -151,11 +160,39 @@ impl Mailer {
     }
 }
 
-async fn run(way: Way, from: Mailbox, path: PathBuf, mut waiting: mpsc::Receiver<Order>) {
-    while let Some(order) = waiting.recv().await {
+fn note_drop<T>(error: &mpsc::error::TrySendError<T>) {
+    let why = match error {
+        mpsc::error::TrySendError::Full(_) => "too many are waiting",
+        mpsc::error::TrySendError::Closed(_) => "the server is stopping",
+    };
+    tracing::error!(why, "a mail was dropped");
+}
+
+/// The next order: of the mails that can wait only if there is no other. `None` once both queues are closed and empty.
+async fn next(waiting: &mut mpsc::Receiver<Order>, later: &mut mpsc::Receiver<Mail>) -> Option<Order> {
+    tokio::select! {
+        biased;
+        Some(order) = waiting.recv() => Some(order),
+        Some(mail) = later.recv() => Some(Order::Send(mail)),
+        else => None,
+    }
+}
+
+async fn run(
+    way: Way,
+    from: Mailbox,
+    path: PathBuf,
+    mut waiting: mpsc::Receiver<Order>,
+    mut later: mpsc::Receiver<Mail>,
+) {
+    while let Some(order) = next(&mut waiting, &mut later).await {
         let mail = match order {
             Order::Send(mail) => mail,
             Order::Forget(words, reply) => {
+                // What was handed over before would be written behind this.
+                while let (Way::File(_), Ok(mail)) = (&way, later.try_recv()) {
+                    deliver(&way, &from, mail).await;
+                }
                 let path = path.clone();
                 let forgotten = tokio::task::spawn_blocking(move || file::forget(&path, &words)).await;
                 let _ = reply.send(forgotten.unwrap_or_else(|stopped| Err(std::io::Error::other(stopped))));
@@ -163,13 +200,18 @@ async fn run(way: Way, from: Mailbox, path: PathBuf, mut waiting: mpsc::Receiver
             }
             Order::Stop => {
                 waiting.close();
+                later.close();
                 continue;
             }
         };
-        if let Err(error) = send(&way, &from, mail).await {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "a mail was not sent");
-        }
+        deliver(&way, &from, mail).await;
+    }
+}
+
+async fn deliver(way: &Way, from: &Mailbox, mail: Mail) {
+    if let Err(error) = send(way, from, mail).await {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, cause, "a mail was not sent");
     }
 }
 
@@ -227,6 +269,24 @@ mod tests {
         assert!(text.contains("\nfirst\n>From here on\n") && text.contains("\nsecond\n"), "{text}");
         assert!(!text.contains("too late"));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn mail_that_can_wait_takes_no_room_and_no_turn_from_codes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.storage.data_dir = dir.path().to_path_buf();
+        let mailer = Mailer::open(&config).unwrap();
+        // Nothing is taken out yet: this runtime has one thread, and it is here.
+        for _ in 0..WAITING_MAX + LATER_MAX {
+            mailer.send_later(mail("an invitation"));
+        }
+        mailer.send(mail("a code"));
+        mailer.forget(vec!["nobody@example.org".to_owned()]).await.unwrap();
+        let text = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
+        assert_eq!(text.matches("\nan invitation\n").count(), LATER_MAX, "what was handed over before is written");
+        assert!(text.find("\na code\n").unwrap() < text.find("\nan invitation\n").unwrap(), "the code went first");
+        mailer.close().await;
     }
 
     #[tokio::test]

@@ -135,7 +135,7 @@ async fn change(principal: Principal, State(state): State<AppState>, body: Paylo
     let present = fields.password("current_password");
     let new = fields.password("new_password");
     fields.finish()?;
-    state.auth.change_password(principal.user.as_str(), present, new).await?;
+    state.auth.change_password(&principal, present, new).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

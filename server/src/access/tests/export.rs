@@ -176,7 +176,11 @@ async fn an_export_holds_everything_of_ones_own_in_every_form(database: Database
         |name: &&String| name.starts_with("points/") || *name == "README.txt" || readme.contains(name.as_str());
     assert!(files.keys().all(|name| is_told(&name)), "{:?}", files.keys());
 
-    // The doctor's side of it: what they asked for, and nothing of what they may read.
+    the_doctor_s_side_is_what_they_asked_for(&stage, &ada, &doctor).await;
+}
+
+/// What a doctor gets is what they asked for, and nothing of what they may read.
+async fn the_doctor_s_side_is_what_they_asked_for(stage: &Stage, ada: &Person, doctor: &Person) {
     let of_doctor = stage.exported(&doctor.token).await;
     assert_eq!(of_doctor["outgoing_grants"][0]["patient_id"], json!(ada.id));
     assert_eq!(

@@ -301,3 +301,32 @@ async fn another_process_s_revocation_holds_on_the_next_request() {
     crate::access::invitation::revoke(&other, &patient.id, &id).await.unwrap();
     assert_eq!(stage.get(&doctor.token, &path).await.0, 403);
 }
+
+#[tokio::test]
+async fn invitations_of_a_day_are_counted_whatever_became_of_them() {
+    let stage = Stage::new().await;
+    let (doctor, other) = (stage.doctor("Doc").await, stage.doctor("Eve").await);
+    let invite = async |doctor: &Person, email: String| {
+        let expires_at = stage.ago(-1.0 / 86_400.0);
+        let body = json!({"patient_email": email, "permissions": ["symptoms"], "expires_at": expires_at});
+        let status = stage.post(&doctor.token, "/grants/invite", body).await.0;
+        // It has run out, and waits for no answer.
+        stage.clock.advance(Duration::from_secs(1));
+        status
+    };
+    for _ in 0..12 {
+        assert_eq!(invite(&doctor, "ada@example.org".to_owned()).await, 201);
+    }
+    assert_eq!(invite(&other, "ada@example.org".to_owned()).await, 201, "nobody is told that no mail goes out");
+    for nth in 12..200 {
+        assert_eq!(invite(&doctor, format!("{nth}@example.org")).await, 201, "{nth}");
+    }
+    assert_eq!(invite(&doctor, "201@example.org".to_owned()).await, 409);
+    stage.clock.advance(Duration::from_hours(24));
+    let token = stage.state.auth.login(&doctor.email, PASSWORD.to_owned()).await.unwrap().access_token;
+    let doctor = Person { token: ("authorization", format!("Bearer {token}")), ..doctor };
+    assert_eq!(invite(&doctor, "ada@example.org".to_owned()).await, 201, "the next day");
+    stage.state.mail.clone().close().await;
+    let mails = std::fs::read_to_string(stage.database.config.storage.data_dir.join(crate::mail::FILE_NAME)).unwrap();
+    assert_eq!(mails.matches("\nTo: ada@example.org\n").count(), 10 + 1, "ten a day, from whomever");
+}

@@ -3,6 +3,7 @@
 mod erasure;
 mod export;
 mod life;
+mod proof;
 mod race;
 mod reads;
 mod standing;

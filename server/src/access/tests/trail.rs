@@ -158,3 +158,40 @@ async fn a_full_and_a_read_only_database_refuse_reads_and_leave_nothing_half_don
     let checked = verify(&stage.state.control).await.unwrap();
     assert_eq!((checked.records, checked.breaks), (answered, vec![]));
 }
+
+/// Rounds of a check beside reads.
+const CHECKS: usize = 40;
+
+/// Checks the trails from another process while reads make them longer.
+async fn check_beside_reads(stage: Stage) {
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
+    let path = format!("/grants/patient/{}/check-ins", ada.id);
+    let other = stage.database.other().await;
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let reading = async {
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+            stage.read(&doctor.token, &path).await;
+        }
+    };
+    let checking = async {
+        for _ in 0..CHECKS {
+            assert_eq!(verify(&other).await.unwrap().breaks, []);
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    tokio::join!(reading, checking);
+    assert!(verify(&other).await.unwrap().records > 1, "the trail grew meanwhile");
+}
+
+#[tokio::test]
+async fn a_trail_that_grows_while_it_is_checked_is_no_break() {
+    check_beside_reads(Stage::new().await).await;
+}
+
+#[tokio::test]
+async fn nor_is_it_one_on_postgresql() {
+    if let Some(database) = Database::postgres("avycenna_check").await {
+        check_beside_reads(Stage::on(database).await).await;
+    }
+}

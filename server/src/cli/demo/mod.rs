@@ -159,7 +159,7 @@ impl Demo {
                 password: None,
                 role: Role::Patient,
             };
-            let user = state.auth.register(new).await?;
+            let user = state.auth.register_known(new).await?;
             let name = "demo".to_owned();
             let (_, key) =
                 state.auth.create_key(&user.id, NewKey { name, scopes: Scopes::ALL, expires_at: None }).await?;

@@ -11,8 +11,8 @@ use super::*;
 /// Rows that hold what is hard to carry over: empty and null, the ends of the numbers, quotes, every plane of Unicode.
 const ROWS: &str = "
 INSERT INTO users VALUES
-    ('usr_0000000Z', 'z@example.org', 'Zoë ''the'' \"quoted\" 🫀', 'patient', 'Europe/Berlin', NULL, 1, 9223372036854775807),
-    ('usr_0000000a', 'a@example.org', '', 'doctor', 'UTC', '$argon2id$v=19$', -9223372036854775807, 0);
+    ('usr_0000000Z', 'z@example.org', 'Zoë ''the'' \"quoted\" 🫀', 'patient', 'Europe/Berlin', NULL, 1, 9223372036854775807, NULL),
+    ('usr_0000000a', 'a@example.org', '', 'doctor', 'UTC', '$argon2id$v=19$', -9223372036854775807, 0, 17);
 INSERT INTO sessions VALUES ('ses_1', 'usr_0000000a', 1, 2, NULL, NULL);
 INSERT INTO refresh_tokens VALUES ($x'00ff', 'ses_1', 1, 2, 3), ($x'', 'ses_1', 1, 2, NULL);
 INSERT INTO api_keys VALUES ('key_1', 'usr_0000000a', 'name', 'avk_1', $x'01', 'read write', 1, NULL, NULL);

@@ -19,6 +19,9 @@ pub struct Model {
     pub timezone: String,
     /// Argon2id in PHC form; none for people who log in by one-time code alone.
     pub password_hash: Option<String>,
+    /// When a code that went to the address first came back, or an operator made the account; none while nobody has shown
+    /// that the address is theirs.
+    pub email_verified_at: Option<i64>,
     /// When the account was made.
     pub created_at: i64,
     /// When the row last changed.

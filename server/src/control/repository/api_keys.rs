@@ -91,3 +91,12 @@ pub async fn touch(on: &impl ConnectionTrait, id: &str, used_at: i64) -> Result<
         .await;
     updated.map(|_| ()).map_err(at("note the use of an API key"))
 }
+
+/// Deletes every key of a person.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn delete_all(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
+    let deleted = Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(on).await;
+    deleted.map(|_| ()).map_err(at("delete a person's API keys"))
+}

@@ -30,6 +30,24 @@ pub async fn insert(on: &impl ConnectionTrait, row: Model, pending_max: u64) -> 
     Ok(())
 }
 
+/// How many invitations a doctor has made since a moment, whatever became of them.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn made_since(on: &impl ConnectionTrait, doctor_id: &str, since_us: i64) -> Result<u64> {
+    let made = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::CreatedAt.gt(since_us));
+    made.count(on).await.map_err(at("count a doctor's invitations"))
+}
+
+/// How many invitations an address has got since a moment, from whomever and whatever became of them.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn addressed_since(on: &impl ConnectionTrait, email: &str, since_us: i64) -> Result<u64> {
+    let got = Entity::find().filter(Column::PatientEmail.eq(email)).filter(Column::CreatedAt.gt(since_us));
+    got.count(on).await.map_err(at("count an address's invitations"))
+}
+
 /// The grant of an id, held against changes until the transaction ends.
 ///
 /// # Errors
@@ -52,6 +70,15 @@ pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> S
         .filter(Column::DoctorId.eq(doctor_id))
         .filter(Column::PatientId.eq(patient_id))
         .filter(Column::Status.eq("active"))
+}
+
+/// The grants that a patient has accepted and that have not ended, held against changes until the transaction ends.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn hold_accepted(on: &impl ConnectionTrait, patient_id: &str) -> Result<Vec<Model>> {
+    let found = Entity::find().filter(Column::PatientId.eq(patient_id)).filter(Column::Status.eq("active"));
+    found.order_by_asc(Column::Id).lock_exclusive().all(on).await.map_err(at("find a patient's active grants"))
 }
 
 /// What a doctor has asked for and is stored with one of these statuses, newest first, at most [`LISTED_MAX`].

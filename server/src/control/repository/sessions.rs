@@ -18,6 +18,8 @@ pub enum End {
     Reuse,
     /// The password changed.
     Password,
+    /// The address's owner came in for the first time; whoever began it may be somebody else.
+    Claimed,
 }
 
 impl End {
@@ -26,6 +28,7 @@ impl End {
             Self::Logout => "logout",
             Self::Reuse => "reuse",
             Self::Password => "password",
+            Self::Claimed => "claimed",
         }
     }
 }

@@ -21,6 +21,7 @@ pub async fn insert(on: &impl ConnectionTrait, user: Model) -> Result<()> {
         role: Set(user.role),
         timezone: Set(user.timezone),
         password_hash: Set(user.password_hash),
+        email_verified_at: Set(user.email_verified_at),
         created_at: Set(user.created_at),
         updated_at: Set(user.updated_at),
     };
@@ -37,6 +38,14 @@ pub async fn insert(on: &impl ConnectionTrait, user: Model) -> Result<()> {
 /// [`crate::control::Error::Database`].
 pub async fn by_id(on: &impl ConnectionTrait, id: &str) -> Result<Option<Model>> {
     Entity::find_by_id(id).one(on).await.map_err(at("find a user by id"))
+}
+
+/// As [`by_id`], held against changes until the transaction ends: what is decided by the row still holds at the commit.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn hold(on: &impl ConnectionTrait, id: &str) -> Result<Option<Model>> {
+    Entity::find_by_id(id).lock_exclusive().one(on).await.map_err(at("find a user by id"))
 }
 
 /// The person of an address, which must be trimmed and lower-case.
@@ -90,4 +99,20 @@ pub async fn set_password(on: &impl ConnectionTrait, id: &str, hash: &str, now_u
         .exec(on)
         .await;
     updated.map(|_| ()).map_err(at("set a password"))
+}
+
+/// Notes that the address is known to be its owner's, and takes the password away: nobody knows who set it. The caller
+/// ends what else lets somebody in, in the same transaction.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn set_verified(on: &impl ConnectionTrait, id: &str, now_us: i64) -> Result<()> {
+    let updated = Entity::update_many()
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now_us))
+        .col_expr(Column::PasswordHash, Expr::value(Option::<String>::None))
+        .col_expr(Column::UpdatedAt, Expr::value(now_us))
+        .filter(Column::Id.eq(id))
+        .exec(on)
+        .await;
+    updated.map(|_| ()).map_err(at("note that an address is known"))
 }

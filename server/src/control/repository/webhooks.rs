@@ -122,6 +122,15 @@ pub async fn delete(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Resul
     Ok(deleted.map_err(at("delete a webhook"))?.rows_affected > 0)
 }
 
+/// Deletes every endpoint of a person with all its deliveries.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn delete_all(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
+    let deleted = Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(on).await;
+    deleted.map(|_| ()).map_err(at("delete a person's webhooks"))
+}
+
 /// Notes that a try has failed, if none had since the last success.
 ///
 /// # Errors

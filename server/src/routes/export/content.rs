@@ -65,6 +65,14 @@ struct Stored<T> {
     updated_at: String,
 }
 
+/// The account.
+#[derive(Serialize)]
+struct Account {
+    #[serde(flatten)]
+    user: User,
+    email_verified_at: Option<String>,
+}
+
 /// A grant, as its doctor sees it, with what the doctor wrote.
 #[derive(Serialize)]
 struct Asked {
@@ -121,7 +129,9 @@ impl Content {
     /// Why it broke off; then nothing that was written looks whole.
     pub(super) fn write(&mut self, mut document: impl Document) -> Result<Sink, Failure> {
         let updated_at = rfc3339(self.user.updated_at);
-        let profile = Stored { record: User::from(self.user.clone()), created_at: None, updated_at };
+        let email_verified_at = self.user.email_verified_at.map(rfc3339);
+        let account = Account { user: User::from(self.user.clone()), email_verified_at };
+        let profile = Stored { record: account, created_at: None, updated_at };
         document.single("user", &profile)?;
         let mut counts = Counts::default();
         self.write_own(&mut document, &mut counts)?;

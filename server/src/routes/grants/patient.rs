@@ -1,6 +1,7 @@
 //! `/grants/patient/{patient_id}/*`: what a doctor reads of a patient who let them in.
 //!
-//! Every handler asks [`crate::access::admit`] and answers behind its commit, so that no read goes unrecorded.
+//! Every handler asks [`crate::access::admit`] and answers behind its commit, so that no read goes unrecorded. Points are
+//! read behind that commit, and the grant is looked at once more behind them.
 
 use std::ops::RangeInclusive;
 
@@ -138,7 +139,8 @@ async fn read_metric(
     let admitted = admit(&state.control, &visitor, &patient_id, &POINTS, look).await?;
     let (_, user) = admitted.commit().await?;
     let standing = Standing::new(&state.control, &visitor, &patient_id, &POINTS);
-    Ok(standing.guard(answer(question.ask(&state.engine, user).await?)))
+    let found = standing.behind(question.ask(&state.engine, user)).await?;
+    Ok(standing.guard(answer(found)))
 }
 
 /// The newest point of each of a patient's metrics. Wants the permission `wearables` or `check_ins`.
@@ -161,7 +163,8 @@ async fn read_latest(
     let look = Look { what: "wearables_latest", metric: None, range: None };
     let admitted = admit(&state.control, &visitor, &patient_id, &POINTS, look).await?;
     let (_, user) = admitted.commit().await?;
-    Ok(answer(state.engine.latest(user).await?))
+    let standing = Standing::new(&state.control, &visitor, &patient_id, &POINTS);
+    Ok(answer(standing.behind(state.engine.latest(user)).await?))
 }
 
 /// What a doctor opens first: averages, newest values, daily figures of each metric, what changed.
@@ -203,7 +206,9 @@ async fn read_overview(
     let (patient, user) = admitted.commit().await?;
     let (summary, summary_before) = summaries.unzip();
     let span = overview::Span { before_us, since_us, now_us, tz: &patient.timezone };
-    let (latest, metrics) = overview::of_points(&state.engine, user, span).await?;
+    let still: &'static [Permission] = if summary.is_some() { &[Permission::CheckIns] } else { &POINTS };
+    let standing = Standing::new(&state.control, &visitor, &patient_id, still);
+    let (latest, metrics) = standing.behind(overview::of_points(&state.engine, user, span)).await?;
     Ok(Json(Overview {
         patient_id: patient.id,
         patient_name: patient.name,

@@ -240,6 +240,7 @@ async fn crowd(stage: &Stage, urls: &[String]) -> Vec<String> {
                 role: "doctor".to_owned(),
                 timezone: "UTC".to_owned(),
                 password_hash: None,
+                email_verified_at: None,
                 created_at: now_us,
                 updated_at: now_us,
             };
