@@ -172,16 +172,30 @@ impl Storage {
                 (user, metric, Scope::Range { user, metric: key.to_string(), times })
             }
         };
-        let seq = self.ask(Order::Cut)??;
-        let created_ms = self.shared.clock.now_us().div_euclid(1_000);
-        self.shared.commit(
-            |version| {
-                let tombstone = Tombstone { seq, version: version.number + 1, scope, created_ms };
-                Some(Edit { add_tombstones: vec![tombstone], ..Edit::default() })
-            },
-            |_| (),
-        )?;
+        self.delete_range(&scope)?;
         self.ask(|reply| Order::Deleted(user, Some(metric), reply))
+    }
+
+    /// Cuts the log and commits the tombstone, and again, if a flush brought points from behind the cut into files in
+    /// between: those may have been merged with points before it, and then no tombstone of this cut reaches them.
+    fn delete_range(&self, scope: &Scope) -> Result<()> {
+        // One at a time: the cut of another would bring on the flush that this one has to repeat itself for.
+        let _delete = self.work.delete.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let seq = self.ask(Order::Cut)??;
+            let created_ms = self.shared.clock.now_us().div_euclid(1_000);
+            let committed = self.shared.commit(
+                |version| {
+                    let tombstone = Tombstone { seq, version: version.number + 1, scope: scope.clone(), created_ms };
+                    let edit = || Edit { add_tombstones: vec![tombstone], ..Edit::default() };
+                    (version.watermark <= seq).then(edit)
+                },
+                |_| (),
+            )?;
+            if committed.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// Erases a user. The ledger comes first: from there on the log thread refuses them, so nothing of theirs can come

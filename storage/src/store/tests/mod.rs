@@ -1,5 +1,6 @@
 //! What an open storage refuses, and how it comes back.
 
+mod deletion;
 mod erasure;
 
 use std::path::{Path, PathBuf};
