@@ -17,13 +17,14 @@ use crate::erasure;
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::flush;
-use crate::manifest::{Edit, Scope, Tombstone};
+use crate::manifest::{Scope, Tombstone};
 use crate::metrics::Metrics;
 use crate::place::Place;
 use crate::point::{Deletion, MetricId, PointBatch, Seq, UserId};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Shared, Work};
+use crate::tombstone;
 use crate::wal::writer::{Append, Order, Writer};
 
 /// The answer to an [`Storage::append`], later: awaits, or blocks with [`Ticket::wait`].
@@ -187,8 +188,8 @@ impl Storage {
             let committed = self.shared.commit(
                 |version| {
                     let tombstone = Tombstone { seq, version: version.number + 1, scope: scope.clone(), created_ms };
-                    let edit = || Edit { add_tombstones: vec![tombstone], ..Edit::default() };
-                    (version.watermark <= seq).then(edit)
+                    let age_max = self.shared.config.tombstone_age_max;
+                    (version.watermark <= seq).then(|| tombstone::edit(version, tombstone, age_max))
                 },
                 |_| (),
             )?;

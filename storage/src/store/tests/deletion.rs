@@ -16,7 +16,7 @@ impl std::fmt::Debug for Interrupted {
     }
 }
 
-impl crate::Clock for Interrupted {
+impl Clock for Interrupted {
     fn now_us(&self) -> i64 {
         let first = self.first.lock().unwrap().take();
         if let Some(first) = first {
@@ -38,7 +38,7 @@ fn range(storage: &Storage, letter: char) -> Deletion {
 fn points_that_are_flushed_and_merged_between_the_cut_and_its_commit_do_not_undo_a_deletion() {
     let disk = SimDisk::new(1);
     let clock = Arc::new(Interrupted { clock: ManualClock::at(NOW_US), first: Mutex::new(None) });
-    let place = Place { clock: Arc::clone(&clock) as Arc<dyn crate::Clock>, ..place(&disk) };
+    let place = Place { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..place(&disk) };
     let storage = Arc::new(Storage::open(place, config(), Box::new(|_| ())).unwrap());
     append(&storage, user('a'), 5).unwrap();
     append(&storage, user('b'), 7).unwrap();
@@ -60,4 +60,51 @@ fn points_that_are_flushed_and_merged_between_the_cut_and_its_commit_do_not_undo
     assert_eq!(storage.shared.state().version.tombstones, []);
     drop(storage);
     assert_eq!(rows(&open(&disk).unwrap()).unwrap(), 9);
+}
+
+#[test]
+fn a_range_that_is_deleted_again_and_again_is_a_handful_of_tombstones_and_physical_by_its_age() {
+    let disk = SimDisk::new(1);
+    let clock = Arc::new(ManualClock::at(NOW_US));
+    let place = Place { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..place(&disk) };
+    let storage = Storage::open(place, config(), Box::new(|_| ())).unwrap();
+    append(&storage, user('a'), 40).unwrap();
+    append(&storage, user('b'), 30).unwrap();
+    storage.compact().unwrap();
+    let tombstones = || storage.shared.state().version.tombstones.len();
+    let in_files = || storage.snapshot().live_files().iter().map(|file| file.rows).sum::<u64>();
+    for _ in 0..50 {
+        storage.delete(range(&storage, 'a')).unwrap();
+    }
+    assert_eq!(tombstones(), 1);
+    let step = Duration::from_mins(10);
+    let steps = config().tombstone_age_max.as_secs() / step.as_secs();
+    for _ in 1..steps {
+        clock.advance(step);
+        storage.delete(range(&storage, 'a')).unwrap();
+        background::compact_all(&storage.shared, &storage.work).unwrap();
+        assert_eq!(in_files(), 70, "not due yet");
+    }
+    assert!((2..=12).contains(&tombstones()), "{}", tombstones());
+    clock.advance(step);
+    storage.delete(range(&storage, 'a')).unwrap();
+    background::compact_all(&storage.shared, &storage.work).unwrap();
+    assert_eq!((in_files(), tombstones()), (30, 0));
+}
+
+#[test]
+fn an_erasure_takes_the_place_of_the_persons_deletions() {
+    let disk = SimDisk::new(1);
+    let storage = open(&disk).unwrap();
+    append(&storage, user('a'), 40).unwrap();
+    append(&storage, user('b'), 30).unwrap();
+    storage.delete(range(&storage, 'a')).unwrap();
+    storage.delete(range(&storage, 'b')).unwrap();
+    storage.delete(Deletion::User(user('a'))).unwrap();
+    let version = Arc::clone(&storage.shared.state().version);
+    let left: Vec<UserId> = version.tombstones.iter().map(|tombstone| tombstone.scope.user()).collect();
+    assert_eq!(left, [user('b'), user('a')]);
+    assert_eq!(rows(&storage).unwrap(), 0);
+    storage.compact().unwrap();
+    assert_eq!(storage.shared.state().version.tombstones, []);
 }
