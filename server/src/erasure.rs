@@ -183,3 +183,52 @@ impl Eraser {
 pub(crate) fn cause(error: &ErasureError) -> Option<String> {
     std::error::Error::source(error).map(ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use storage::disk::sim::SimDisk;
+    use storage::{Place, StorageConfig};
+
+    use super::*;
+    use crate::auth::{NewUser, Role};
+    use crate::config::SecretUrl;
+    use crate::control::tests::Fixture;
+    use crate::mail::{FILE_NAME, Mail};
+
+    /// Far longer than an erasure takes; a mail to a server that says nothing is given up long after.
+    const TIME_MAX: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_mail_server_that_never_answers_keeps_no_erasure_waiting() {
+        let Fixture { config, control, .. } = &Fixture::new().await;
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = config.clone();
+        config.mail.smtp_url = Some(SecretUrl::new(format!("smtp://{}", silent.local_addr().unwrap())));
+        config.mail.send_s = 3_600;
+        let mail = Mailer::open(&config).unwrap();
+        for _ in 0..3 {
+            let (to, subject) = ("bo@example.org".to_owned(), "Hello".to_owned());
+            mail.send(Mail { to, subject, body: String::new() });
+        }
+        let _sending = silent.accept().await.unwrap();
+        let file = config.storage.data_dir.join(FILE_NAME);
+        let messages = ["ada", "bo"].map(|name| format!("From avycenna\nTo: {name}@example.org\n\nfrom before\n\n"));
+        std::fs::write(&file, messages.concat()).unwrap();
+
+        let clock = Arc::clone(control.clock());
+        let place = Place { disk: Arc::new(SimDisk::new(1)), objects: None, ledger: None, clock };
+        let settings = StorageConfig { background: false, ..StorageConfig::default() };
+        let open = move || Storage::open(place, settings, Box::new(|_| ())).unwrap();
+        let storage = Arc::new(tokio::task::spawn_blocking(open).await.unwrap());
+        let auth = Auth::open_unwatched(&config, control.clone()).unwrap();
+        let (name, email) = ("Ada".to_owned(), "ada@example.org".to_owned());
+        let ada = auth.register(NewUser { name, email, password: None, role: Role::Patient }).await.unwrap();
+        let eraser = Eraser::new(control.clone(), Arc::clone(&storage), mail);
+        let user = UserId::parse(&ada.id).unwrap();
+        tokio::time::timeout(TIME_MAX, eraser.erase(&auth, user)).await.expect("it waits for the mail server").unwrap();
+
+        assert!(storage.is_erased(user));
+        assert_eq!(erasures::pending(control.read()).await.unwrap(), []);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), messages[1]);
+    }
+}

@@ -27,7 +27,7 @@ use crate::point::{MetricId, Seq, TimeRange, UserId};
 use crate::retention;
 use crate::selection::{Columns, Selection, Users};
 use crate::state::Shared;
-use crate::tombstone::Mask;
+use crate::tombstone::{self, Mask};
 
 /// Commits that a user is erased: everything up to `seq` is covered, and nothing came behind it, because the ledger
 /// named the user before the cut. Reads of theirs that are under way end.
@@ -40,7 +40,8 @@ pub(crate) fn commit(shared: &Shared, user: UserId, seq: Seq) -> Result<()> {
     shared.commit(
         |version| {
             let tombstone = Tombstone { seq, version: version.number + 1, scope: Scope::User(user), created_ms };
-            Some(Edit { add_tombstones: vec![tombstone], erased: Some(erased), ..Edit::default() })
+            let age_max = shared.config.tombstone_age_max;
+            Some(Edit { erased: Some(erased), ..tombstone::edit(version, tombstone, age_max) })
         },
         |_| (),
     )?;

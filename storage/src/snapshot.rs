@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::{Error, Result};
-use crate::manifest::FileMeta;
+use crate::manifest::{FileMeta, Tombstone};
 use crate::memtable::MemtableView;
 use crate::merge::{Input, columns_needed, merge};
 use crate::parquet;
@@ -103,12 +103,13 @@ impl Snapshot {
         self.check(&selection.users)?;
         let key = self.shared.names.key(selection.metric).unwrap_or_default();
         let mut files = self.files(selection);
-        let memory = self.memory(selection, &key, columns_needed(columns, MANY))?;
+        let tombstones = self.tombstones(&selection.users);
+        let memory = self.memory(selection, &key, columns_needed(columns, MANY), &tombstones)?;
         let merged = if memory.is_empty() && are_disjoint(&files, selection) {
             // One user's months, one after the other: nothing can displace anything.
             files.sort_by_key(|file| file.time_min);
             let streams: Vec<PointStream> =
-                files.into_iter().map(|file| self.open_file(file, selection, columns)).collect();
+                files.into_iter().map(|file| self.open_file(file, selection, columns, &tombstones)).collect();
             stream::iter(streams).flatten().boxed()
         } else {
             let needed = columns_needed(columns, memory.len() + files.len());
@@ -116,22 +117,34 @@ impl Snapshot {
             for batches in memory {
                 inputs.push(project(&batches, needed)?.into());
             }
-            inputs.extend(files.into_iter().map(|file| Input::from(self.open_file(file, selection, needed))));
+            let open = |file| Input::from(self.open_file(file, selection, needed, &tombstones));
+            inputs.extend(files.into_iter().map(open));
             merge(inputs, columns, BATCH_ROWS)
         };
         let (snapshot, users) = (self.clone(), selection.users.clone());
         Ok(merged.map(move |batch| snapshot.check(&users).and(batch)).boxed())
     }
 
+    /// The deletions of users' points: looked for once, so that each file is compared with those few alone.
+    fn tombstones(&self, users: &Users) -> Vec<&Tombstone> {
+        let is_of_them = |tombstone: &&Tombstone| users.overlaps(tombstone.scope.user(), tombstone.scope.user());
+        self.state.version.tombstones.iter().filter(is_of_them).collect()
+    }
+
     /// What is in memory, newest first, without what is deleted.
-    fn memory(&self, selection: &Selection, key: &str, columns: Columns) -> Result<Vec<Vec<RecordBatch>>> {
-        let tombstones = &self.state.version.tombstones;
+    fn memory(
+        &self,
+        selection: &Selection,
+        key: &str,
+        columns: Columns,
+        tombstones: &[&Tombstone],
+    ) -> Result<Vec<Vec<RecordBatch>>> {
         let mut runs = Vec::new();
         // A deletion cuts, so no range tombstone reaches the memtable that came after it.
-        let mask = tombstone::applicable(tombstones, key, Seq(u64::MAX));
+        let mask = tombstone::applicable(tombstones.iter().copied(), key, Seq(u64::MAX));
         runs.push(self.view.read(selection, columns, &mask)?);
         for sealed in self.state.sealed.iter().rev() {
-            let mask = tombstone::applicable(tombstones, key, sealed.last_seq());
+            let mask = tombstone::applicable(tombstones.iter().copied(), key, sealed.last_seq());
             match &sealed.segments {
                 None => runs.push(sealed.view.read(selection, columns, &mask)?),
                 Some(segments) => {
@@ -145,8 +158,14 @@ impl Snapshot {
         Ok(runs)
     }
 
-    fn open_file(&self, file: Arc<FileMeta>, selection: &Selection, columns: Columns) -> PointStream {
-        let mask = Mask::of_file(&self.state.version.tombstones, &file);
+    fn open_file(
+        &self,
+        file: Arc<FileMeta>,
+        selection: &Selection,
+        columns: Columns,
+        tombstones: &[&Tombstone],
+    ) -> PointStream {
+        let mask = Mask::of_file(tombstones.iter().copied(), &file);
         parquet::read(
             Arc::clone(&self.shared.objects),
             file,

@@ -45,6 +45,7 @@ pub(crate) struct Work {
     pub(crate) flush: Mutex<()>,
     pub(crate) compact: Mutex<()>,
     pub(crate) erase: Mutex<()>,
+    pub(crate) delete: Mutex<()>,
 }
 
 /// A memtable that takes no more points, on its way to level 0.

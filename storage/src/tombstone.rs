@@ -3,10 +3,15 @@
 //! A user tombstone covers everything of the user, earlier or later. A range tombstone covers what was accepted
 //! before it: every deletion cuts all metrics at one seq, so that a source lies on one side of it as a whole, and no
 //! row's seq has to be known.
+//!
+//! Reads look at all tombstones and every manifest holds them, so that there must be few: a new one takes the place of
+//! those that it contains ([`edit`]), and more than [`WAITING_MAX`](crate::compaction::plan::WAITING_MAX) do not wait
+//! for their age.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use crate::manifest::{FileMeta, Scope, Tombstone};
+use crate::manifest::{Edit, FileMeta, Scope, Tombstone, Version};
 use crate::point::{Seq, TimeRange, UserId};
 use crate::run::Keys;
 
@@ -16,9 +21,44 @@ pub(crate) struct Mask {
     spans: Vec<(UserId, TimeRange)>,
 }
 
+/// A range's tombstone takes the place of others until it is this part of the longest age old.
+const GATHERED_AGE_PART: u32 = 12;
+
+/// The edit that brings a deletion and takes those out that it contains: it is the newer, so what they cover it covers.
+///
+/// It is as old as the oldest that it takes the place of, so that nothing waits for longer because somebody deletes it
+/// again. A range leaves those alone that are older than a twelfth of `age_max`: else one that is deleted again and again
+/// would be due all the time as soon as it was due once, and its files rewritten each time.
+pub(crate) fn edit(version: &Version, mut new: Tombstone, age_max: Duration) -> Edit {
+    let gathered_ms = i64::try_from((age_max / GATHERED_AGE_PART).as_millis()).unwrap_or(i64::MAX);
+    let is_contained = |old: &&Tombstone| match (&new.scope, &old.scope) {
+        (Scope::User(user), Scope::Range { user: other, .. }) => user == other,
+        (
+            Scope::Range { user, metric, times },
+            Scope::Range { user: other_user, metric: other_metric, times: other_times },
+        ) => {
+            user == other_user
+                && metric == other_metric
+                && times.start <= other_times.start
+                && other_times.end <= times.end
+                && old.seq <= new.seq
+                && new.created_ms.saturating_sub(old.created_ms) < gathered_ms
+        }
+        (_, Scope::User(_)) => false,
+    };
+    let contained: Vec<Tombstone> = version.tombstones.iter().filter(is_contained).cloned().collect();
+    let oldest_ms = contained.iter().map(|old| old.created_ms).min();
+    new.created_ms = oldest_ms.map_or(new.created_ms, |oldest_ms| oldest_ms.min(new.created_ms));
+    Edit { add_tombstones: vec![new], drop_tombstones: contained, ..Edit::default() }
+}
+
 /// The deletions that cover points of a metric in a source whose greatest seq is `last_seq`. Linear in the tombstones.
-pub(crate) fn applicable(tombstones: &[Tombstone], metric_key: &str, last_seq: Seq) -> Mask {
-    Mask::of(tombstones.iter().filter(|tombstone| match &tombstone.scope {
+pub(crate) fn applicable<'a>(
+    tombstones: impl IntoIterator<Item = &'a Tombstone>,
+    metric_key: &str,
+    last_seq: Seq,
+) -> Mask {
+    Mask::of(tombstones.into_iter().filter(|tombstone| match &tombstone.scope {
         Scope::User(_) => true,
         Scope::Range { metric, .. } => metric == metric_key && last_seq <= tombstone.seq,
     }))
@@ -26,8 +66,8 @@ pub(crate) fn applicable(tombstones: &[Tombstone], metric_key: &str, last_seq: S
 
 impl Mask {
     /// The deletions that a file may still hold points of. Linear in the tombstones.
-    pub(crate) fn of_file(tombstones: &[Tombstone], file: &FileMeta) -> Self {
-        Self::of(tombstones.iter().filter(|tombstone| tombstone.covers(file)))
+    pub(crate) fn of_file<'a>(tombstones: impl IntoIterator<Item = &'a Tombstone>, file: &FileMeta) -> Self {
+        Self::of(tombstones.into_iter().filter(|tombstone| tombstone.covers(file)))
     }
 
     fn of<'a>(tombstones: impl Iterator<Item = &'a Tombstone>) -> Self {
@@ -101,6 +141,44 @@ mod tests {
         assert!(subtract(vec![0..3, 5..6, 8..9], &[0..20]).is_empty());
         assert_eq!(subtract(vec![0..3], &[3..4]), [0..3]);
         assert_eq!(subtract(vec![2..4, 6..8, 10..12], &[0..7, 1..3, 11..12]), [7..8, 10..11]);
+    }
+
+    #[test]
+    fn a_deletion_takes_the_place_of_those_it_contains_and_has_the_age_of_the_oldest() {
+        let user = |text| UserId::parse(text).unwrap();
+        let (ada, bob) = (user("usr_user0001"), user("usr_user0002"));
+        let range = |user, metric: &str, start, end| Scope::Range {
+            user,
+            metric: metric.to_owned(),
+            times: TimeRange { start, end },
+        };
+        let at = |seq, created_ms, scope| Tombstone { seq: Seq(seq), version: seq, scope, created_ms };
+        let age_max = Duration::from_secs(12);
+        let old = [
+            at(1, 500, range(ada, "steps", 3, 9)),
+            at(2, 1_400, range(ada, "steps", 0, 10)),
+            at(3, 1_300, range(ada, "steps", 5, 6)),
+            at(4, 1_500, range(ada, "steps", 5, 11)),
+            at(5, 1_500, range(ada, "steps", -1, 5)),
+            at(6, 1_500, range(ada, "hrv", 5, 6)),
+            at(7, 1_500, range(bob, "steps", 5, 6)),
+            at(8, 1_500, Scope::User(bob)),
+            at(30, 1_500, range(ada, "steps", 5, 6)),
+        ];
+        let version = Version { tombstones: old.to_vec(), ..Version::default() };
+        let gone = |edit: &Edit| edit.drop_tombstones.iter().map(|tombstone| tombstone.seq.0).collect::<Vec<_>>();
+        let edit_at = |created_ms, scope| edit(&version, at(20, created_ms, scope), age_max);
+
+        let found = edit_at(1_500, range(ada, "steps", 0, 10));
+        assert_eq!((gone(&found), found.add_tombstones[0].created_ms), (vec![2, 3], 1_300), "the first is too old");
+        let found = edit_at(1_499, range(ada, "steps", 0, 10));
+        assert_eq!((gone(&found), found.add_tombstones[0].created_ms), (vec![1, 2, 3], 500));
+        let found = edit_at(9_999, range(ada, "steps", 0, 10));
+        assert_eq!((gone(&found), found.add_tombstones[0].created_ms), (vec![], 9_999));
+        let found = edit_at(9_999, Scope::User(ada));
+        assert_eq!((gone(&found), found.add_tombstones[0].created_ms), (vec![1, 2, 3, 4, 5, 6, 30], 500));
+        let found = edit_at(1_500, range(bob, "steps", 0, 10));
+        assert_eq!(gone(&found), [7], "an erasure stays");
     }
 
     #[test]

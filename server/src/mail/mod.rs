@@ -78,6 +78,8 @@ pub struct Mailer {
     later: mpsc::Sender<Mail>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
     path: PathBuf,
+    /// Where there is a mail server, and so the task writes no file: held while messages are taken out of an old one.
+    old_file: Option<Arc<Mutex<()>>>,
 }
 
 /// What the task is asked to do.
@@ -113,8 +115,9 @@ impl Mailer {
         let path = config.storage.data_dir.join(FILE_NAME);
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let (later, waiting_later) = mpsc::channel(LATER_MAX);
+        let old_file = matches!(way, Way::Smtp { .. }).then(Arc::default);
         let task = tokio::spawn(run(way, from, path.clone(), waiting, waiting_later));
-        Ok(Self { queue, later, task: Arc::new(Mutex::new(Some(task))), path })
+        Ok(Self { queue, later, task: Arc::new(Mutex::new(Some(task))), path, old_file })
     }
 
     /// Hands a mail over. Never waits.
@@ -132,19 +135,34 @@ impl Mailer {
     }
 
     /// Takes every message out of the mail file that names one of `words`, those included that were handed over so far;
-    /// how many. A file of a time before there was a mail server is looked at, too.
+    /// how many. A file of a time before there was a mail server is looked at, too, and without waiting for that server.
     ///
     /// # Errors
     /// [`MailError::File`].
     pub async fn forget(&self, words: Vec<String>) -> Result<usize, MailError> {
+        let done = match &self.old_file {
+            Some(alone) => {
+                let (alone, path) = (Arc::clone(alone), self.path.clone());
+                let forget = move || {
+                    let _alone = alone.lock().unwrap_or_else(PoisonError::into_inner);
+                    file::forget(&path, &words)
+                };
+                tokio::task::spawn_blocking(forget).await.map_err(std::io::Error::other).flatten()
+            }
+            None => self.forget_in_turn(words).await,
+        };
+        done.map_err(|source| MailError::File { path: self.path.clone(), source })
+    }
+
+    /// Behind the mails that wait to be written to the file.
+    async fn forget_in_turn(&self, words: Vec<String>) -> std::io::Result<usize> {
         let (reply, answer) = oneshot::channel();
         // Without a task nothing is written any more, and nothing can be taken out: the next start does it.
         let closed = |_| std::io::Error::other("the mailer is closed");
-        let done = match self.queue.send(Order::Forget(words, reply)).await {
+        match self.queue.send(Order::Forget(words, reply)).await {
             Ok(()) => answer.await.map_err(std::io::Error::other).flatten(),
             Err(error) => Err(closed(error)),
-        };
-        done.map_err(|source| MailError::File { path: self.path.clone(), source })
+        }
     }
 
     /// Waits until what was handed over so far has been sent or given up, then sends nothing more.

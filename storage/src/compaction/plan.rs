@@ -2,7 +2,8 @@
 //!
 //! Three rules, in this order:
 //! 1. Deletions that are due: a file that a tombstone still covers is rewritten without what it covers. First, because
-//!    they have a deadline, and however much comes in at level 0 must not put them off.
+//!    they have a deadline, and however much comes in at level 0 must not put them off. A deletion is due by its age, or
+//!    when more than [`WAITING_MAX`] came after it.
 //! 2. Level 0: when a metric has [`StorageConfig::level0_files`] files there, all of them become one level-1 run a
 //!    month. Always the oldest, all together, so that newer over older stays true by seq alone.
 //! 3. Level 1: when a month of a metric has more than [`StorageConfig::level1_runs`] runs, the newest are merged, as
@@ -14,6 +15,10 @@ use std::collections::BTreeMap;
 use crate::config::StorageConfig;
 use crate::manifest::{FileMeta, Level, Tombstone, Version};
 use crate::point::Seq;
+
+/// Deletions that may wait for their age. Reads look at all of them and every manifest holds them: the oldest of more are
+/// due at once.
+pub(crate) const WAITING_MAX: usize = 1_000;
 
 /// Files of one metric to be merged into level 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,12 +87,16 @@ fn level0(version: &Version, config: &StorageConfig, goal: Goal) -> Option<Task>
 
 fn tombstone(version: &Version, config: &StorageConfig, goal: Goal, now_ms: i64) -> Option<Task> {
     let age_max_ms = i64::try_from(config.tombstone_age_max.as_millis()).unwrap_or(i64::MAX);
-    let due = |tombstone: &&Tombstone| goal == Goal::Rest || now_ms.saturating_sub(tombstone.created_ms) >= age_max_ms;
+    let too_many = version.tombstones.len().saturating_sub(WAITING_MAX);
+    let is_due = |(nth, tombstone): &(usize, &Tombstone)| {
+        goal == Goal::Rest || *nth < too_many || now_ms.saturating_sub(tombstone.created_ms) >= age_max_ms
+    };
     let covered = version
         .tombstones
         .iter()
-        .filter(due)
-        .find_map(|tombstone| version.files.iter().find(|file| tombstone.covers(file)))?;
+        .enumerate()
+        .filter(is_due)
+        .find_map(|(_, tombstone)| version.files.iter().find(|file| tombstone.covers(file)))?;
     let files = match covered.level {
         // Level 0 moves as a whole, or a file would pass an older one.
         Level::Zero => {
@@ -207,5 +216,24 @@ mod tests {
         assert_eq!(droppable(&before).len(), 1);
         before.watermark = Seq(49);
         assert!(droppable(&before).is_empty(), "the log may hold what it covers");
+    }
+
+    #[test]
+    fn more_deletions_than_may_wait_are_due_from_the_oldest_on() {
+        let user = UserId::parse("usr_00000001").unwrap();
+        let mut version = version(vec![level1(1, 10), level1(2, 10)]);
+        let at = |nth: usize, seq| Tombstone {
+            seq: Seq(seq),
+            version: 5,
+            scope: Scope::Range { user, metric: "heart_rate".to_owned(), times: TimeRange::ALL },
+            created_ms: i64::try_from(nth).unwrap(),
+        };
+        version.tombstones = (0..WAITING_MAX).map(|nth| at(nth, 29)).collect();
+        assert_eq!(inputs(&version, Goal::Budget), None);
+        version.tombstones.insert(0, at(0, 19));
+        assert_eq!(inputs(&version, Goal::Budget), Some(vec![1]), "the file that the oldest covers");
+        version.files[0].clean_through = 5;
+        assert_eq!(inputs(&version, Goal::Budget), None, "the oldest covers nothing more");
+        assert_eq!(droppable(&version), [at(0, 19)]);
     }
 }

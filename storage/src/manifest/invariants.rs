@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FileMeta, Level, Version};
+use super::{FileMeta, Level, Scope, Version};
 use crate::error::{Error, Result};
 use crate::point::{METRIC_KEY_BYTES_MAX, Seq};
 
@@ -28,13 +28,14 @@ const INVARIANTS: [Invariant; 9] = [
     ("no file and no tombstone comes from a later version", nothing_comes_from_later),
 ];
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     ("a version's number grows by one", |before, after| before.number.checked_add(1) == Some(after.number)),
     ("the watermark never goes back", |before, after| before.watermark <= after.watermark),
     ("accepted_max_ms never goes back", |before, after| {
         before.number == 0 || before.accepted_max_ms <= after.accepted_max_ms
     }),
     ("next_file_id never goes back", |before, after| before.next_file_id <= after.next_file_id),
+    ("a range is deleted before points from behind its cut are in files", ranges_come_before_later_points),
 ];
 
 /// Checks one version.
@@ -99,6 +100,14 @@ fn runs_follow_each_other(version: &Version) -> bool {
 fn nothing_comes_from_later(version: &Version) -> bool {
     version.files.iter().all(|file| file.clean_through <= version.number)
         && version.tombstones.iter().all(|tombstone| tombstone.version <= version.number)
+}
+
+/// A range's tombstone covers files by their last seq. One that holds points from both sides of the cut, or will come out
+/// of a compaction that has begun, would not be covered: so there must be no file yet from behind it.
+fn ranges_come_before_later_points(_before: &Version, after: &Version) -> bool {
+    let is_new_range = |version: u64, scope: &Scope| version == after.number && matches!(scope, Scope::Range { .. });
+    let mut new = after.tombstones.iter().filter(|tombstone| is_new_range(tombstone.version, &tombstone.scope));
+    new.all(|tombstone| after.watermark <= tombstone.seq)
 }
 
 /// Months since January 1970 of a time in microseconds UTC.

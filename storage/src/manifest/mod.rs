@@ -147,7 +147,7 @@ pub struct Edit {
     pub watermark: Option<(Seq, i64)>,
     /// Deletions that come.
     pub add_tombstones: Vec<Tombstone>,
-    /// Deletions that are physical now.
+    /// Deletions that are physical now, or contained in one that comes; in the version's order.
     pub drop_tombstones: Vec<Tombstone>,
     /// The new `next_file_id`, where files were numbered.
     pub next_file_id: Option<u64>,
@@ -172,8 +172,9 @@ impl Version {
         }
         next.files.extend(edit.add.iter().cloned());
         next.files.sort_by_key(FileMeta::age);
-        next.tombstones.retain(|tombstone| !edit.drop_tombstones.contains(tombstone));
-        if next.tombstones.len() + edit.drop_tombstones.len() != self.tombstones.len() {
+        let mut dropped = edit.drop_tombstones.iter().peekable();
+        next.tombstones.retain(|tombstone| dropped.next_if_eq(&tombstone).is_none());
+        if dropped.next().is_some() {
             return fail("a tombstone is dropped that is not there");
         }
         let number = next.number;

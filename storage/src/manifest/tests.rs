@@ -44,6 +44,11 @@ fn tombstone(seq: u64) -> Tombstone {
     Tombstone { seq: Seq(seq), version: 0, scope: Scope::User(user(1)), created_ms: 7 }
 }
 
+fn range(seq: u64) -> Tombstone {
+    let times = TimeRange { start: -5, end: 7_000 };
+    Tombstone { scope: Scope::Range { user: user(2), metric: "steps".to_owned(), times }, ..tombstone(seq) }
+}
+
 /// Flushes seqs `first..=last` into one file.
 fn flush(before: &Version, first: u64, last: u64) -> Version {
     let id = before.next_file_id;
@@ -94,6 +99,10 @@ fn each_invariant_stops_an_edit() {
         (Edit { watermark: Some((Seq(19), 20)), ..Edit::default() }, "the watermark never goes back"),
         (Edit { watermark: Some((Seq(21), 19)), ..Edit::default() }, "accepted_max_ms never goes back"),
         (Edit { next_file_id: Some(1), ..Edit::default() }, "next_file_id never goes back"),
+        (
+            Edit { add_tombstones: vec![range(19)], ..Edit::default() },
+            "a range is deleted before points from behind its cut are in files",
+        ),
         (add(file(1, 12, 20)), "each file and each path is there once"),
         (Edit { add: vec![file(2, 20, 20)], ..Edit::default() }, "next_file_id is above all ids"),
         (add(FileMeta { rows: 0, metric: "steps".to_owned(), ..file(3, 1, 2) }), ranges),
@@ -271,8 +280,7 @@ fn a_newer_format_is_named_as_such() {
 fn a_manifest_of_the_first_version_is_read() {
     let bytes = include_bytes!("../../fixtures/manifest-v1.avm");
     let mut expected = flush(&flush(&Version::default(), 1, 10), 11, 20);
-    let range = Scope::Range { user: user(2), metric: "steps".to_owned(), times: TimeRange { start: -5, end: 7_000 } };
-    let add_tombstones = vec![tombstone(20), Tombstone { scope: range, ..tombstone(20) }];
+    let add_tombstones = vec![tombstone(20), range(20)];
     expected = expected.apply(&Edit { add_tombstones, ..Edit::default() }).unwrap();
     expected.files[0].level = Level::One { month: 0 };
     assert_eq!(codec::decode(Path::new("m"), bytes).unwrap(), expected);

@@ -17,13 +17,14 @@ use crate::erasure;
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::flush;
-use crate::manifest::{Edit, Scope, Tombstone};
+use crate::manifest::{Scope, Tombstone};
 use crate::metrics::Metrics;
 use crate::place::Place;
 use crate::point::{Deletion, MetricId, PointBatch, Seq, UserId};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Shared, Work};
+use crate::tombstone;
 use crate::wal::writer::{Append, Order, Writer};
 
 /// The answer to an [`Storage::append`], later: awaits, or blocks with [`Ticket::wait`].
@@ -172,16 +173,30 @@ impl Storage {
                 (user, metric, Scope::Range { user, metric: key.to_string(), times })
             }
         };
-        let seq = self.ask(Order::Cut)??;
-        let created_ms = self.shared.clock.now_us().div_euclid(1_000);
-        self.shared.commit(
-            |version| {
-                let tombstone = Tombstone { seq, version: version.number + 1, scope, created_ms };
-                Some(Edit { add_tombstones: vec![tombstone], ..Edit::default() })
-            },
-            |_| (),
-        )?;
+        self.delete_range(&scope)?;
         self.ask(|reply| Order::Deleted(user, Some(metric), reply))
+    }
+
+    /// Cuts the log and commits the tombstone, and again, if a flush brought points from behind the cut into files in
+    /// between: those may have been merged with points before it, and then no tombstone of this cut reaches them.
+    fn delete_range(&self, scope: &Scope) -> Result<()> {
+        // One at a time: the cut of another would bring on the flush that this one has to repeat itself for.
+        let _delete = self.work.delete.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let seq = self.ask(Order::Cut)??;
+            let created_ms = self.shared.clock.now_us().div_euclid(1_000);
+            let committed = self.shared.commit(
+                |version| {
+                    let tombstone = Tombstone { seq, version: version.number + 1, scope: scope.clone(), created_ms };
+                    let age_max = self.shared.config.tombstone_age_max;
+                    (version.watermark <= seq).then(|| tombstone::edit(version, tombstone, age_max))
+                },
+                |_| (),
+            )?;
+            if committed.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// Erases a user. The ledger comes first: from there on the log thread refuses them, so nothing of theirs can come

@@ -81,8 +81,13 @@ impl SimDisk {
     /// The `nth` sync from now (1 is the next) fails. What it should have made durable is kept, lost or torn there and
     /// then, while readers still see all of it: a later sync that succeeds says nothing about it.
     pub fn fail_sync_at(&self, nth: u64) {
+        self.fail_sync_with(nth, io::ErrorKind::Other);
+    }
+
+    /// As [`Self::fail_sync_at`], with an error of this kind: of a disk that is full, for one.
+    pub fn fail_sync_with(&self, nth: u64, kind: io::ErrorKind) {
         let mut state = self.state();
-        state.fail_sync_at = Some(state.counters.syncs + nth);
+        state.fail_sync_at = Some((state.counters.syncs + nth, kind));
     }
 
     /// Lets files grow by `bytes_free` more in all; `u64::MAX` ends the shortage.

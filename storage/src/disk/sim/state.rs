@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) random: Random,
     pub(super) counters: Counters,
     pub(super) crash_at: Option<u64>,
-    pub(super) fail_sync_at: Option<u64>,
+    pub(super) fail_sync_at: Option<(u64, io::ErrorKind)>,
     pub(super) capacity: Option<u64>,
     pub(super) off: bool,
     pub(super) inodes: Vec<Inode>,
@@ -82,11 +82,11 @@ impl State {
         Ok(())
     }
 
-    /// Counts a sync; `false` if it is the one that is to fail.
-    pub(super) fn begin_sync(&mut self) -> io::Result<bool> {
+    /// Counts a sync; answers how it is to fail, if it is the one.
+    pub(super) fn begin_sync(&mut self) -> io::Result<Option<io::ErrorKind>> {
         self.begin()?;
         self.counters.syncs += 1;
-        Ok(self.fail_sync_at != Some(self.counters.syncs))
+        Ok(self.fail_sync_at.filter(|(nth, _)| *nth == self.counters.syncs).map(|(_, kind)| kind))
     }
 
     pub(super) fn used(&self) -> u64 {
@@ -170,11 +170,11 @@ impl State {
     }
 
     pub(super) fn sync_file(&mut self, id: usize) -> io::Result<()> {
-        let good = self.begin_sync()?;
+        let failure = self.begin_sync()?;
         let mut random = self.random.clone();
         let inode = self.inode_mut(id)?;
         for change in std::mem::take(&mut inode.pending) {
-            if good {
+            if failure.is_none() {
                 change.apply(&mut inode.durable);
             } else {
                 change.settle(&mut inode.durable, &mut random);
@@ -182,23 +182,23 @@ impl State {
         }
         self.random = random;
         self.power()?;
-        if good { Ok(()) } else { Err(io::Error::other("sync failed")) }
+        failure.map_or(Ok(()), |kind| Err(io::Error::new(kind, "sync failed")))
     }
 
     pub(super) fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
-        let good = self.begin_sync()?;
+        let failure = self.begin_sync()?;
         if !self.folder_is_there(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let (settled, pending) = std::mem::take(&mut self.pending).into_iter().partition(|c| c.folder() == path);
         self.pending = pending;
         for change in settled {
-            if good || self.random.coin() {
+            if failure.is_none() || self.random.coin() {
                 change.apply(&mut self.durable_names);
             }
         }
         self.power()?;
-        if good { Ok(()) } else { Err(io::Error::other("sync failed")) }
+        failure.map_or(Ok(()), |kind| Err(io::Error::new(kind, "sync failed")))
     }
 
     /// The disk after the power failure.

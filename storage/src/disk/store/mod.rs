@@ -195,7 +195,14 @@ impl Inner {
             // A leftover costs space until the next sweep, nothing else.
             let _ = self.disk.remove(temp);
         }
-        named.and_then(|()| self.disk.sync_dir(folder_of(&path)))
+        named.and_then(|()| self.sync_name(&path))
+    }
+
+    /// Makes the name durable that a file has got. A failure leaves it unknown whether the object is there: it is never
+    /// told as a full disk, which would say that nothing was written and invite another attempt.
+    fn sync_name(&self, path: &FsPath) -> io::Result<()> {
+        let unsure = |error: io::Error| io::Error::other(format!("the new name may not be durable: {error}"));
+        self.disk.sync_dir(folder_of(path)).map_err(unsure)
     }
 
     fn delete(&self, location: &Path) -> io::Result<()> {
@@ -229,11 +236,11 @@ impl Inner {
         }
         self.forget(from);
         self.forget(to);
-        self.disk.sync_dir(folder_of(&target))?;
+        self.sync_name(&target)?;
         if publish == Publish::Create {
             self.disk.remove(&source)?;
         }
-        self.disk.sync_dir(folder_of(&source))
+        self.sync_name(&source)
     }
 
     /// The objects below a path.

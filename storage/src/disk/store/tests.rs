@@ -98,6 +98,38 @@ fn a_full_disk_is_told_as_such_and_leaves_nothing() {
 }
 
 #[test]
+fn a_put_that_may_have_happened_is_never_told_as_a_full_disk() {
+    type Way = fn(&LocalStore) -> Result<()>;
+    let ways: [(&str, Way); 5] = [
+        ("put", |store| put(store, "a/b", "text").map(drop)),
+        ("put of what is new", |store| put_new(store, "a/b", "text").map(drop)),
+        ("upload", |store| {
+            let mut upload = now(store.put_multipart(&Path::from("a/b")))?;
+            now(upload.put_part(PutPayload::from("text")))?;
+            now(upload.complete()).map(drop)
+        }),
+        ("rename", |store| now(store.rename(&Path::from("c/d"), &Path::from("a/b")))),
+        ("rename to what is new", |store| now(store.rename_if_not_exists(&Path::from("c/d"), &Path::from("a/b")))),
+    ];
+    for (way, write) in ways {
+        let mut unsure = 0;
+        for sync in 1.. {
+            let disk = SimDisk::new(1);
+            let store = store(&disk);
+            put(&store, "c/d", "text").unwrap();
+            disk.fail_sync_with(sync, io::ErrorKind::StorageFull);
+            let Err(error) = write(&store) else { break };
+            let error = crate::Error::object("write", &Path::from("a/b"), error);
+            let is_there = get(&store, "a/b").is_some();
+            let is_full = matches!(error, crate::Error::Full { .. });
+            assert_eq!(is_full, !is_there, "{way}, sync {sync}: {error:?}");
+            unsure += u32::from(is_there);
+        }
+        assert!(unsure > 0, "{way}");
+    }
+}
+
+#[test]
 fn an_upload_appears_when_it_is_complete_and_not_before() {
     let disk = SimDisk::new(1);
     let store = store(&disk);

@@ -1,5 +1,6 @@
 //! What an open storage refuses, and how it comes back.
 
+mod deletion;
 mod erasure;
 
 use std::path::{Path, PathBuf};
@@ -175,6 +176,32 @@ fn a_disk_that_has_room_again_is_noticed_although_nobody_writes() {
         std::thread::yield_now();
     }
     append(&storage, user('a'), 500).unwrap();
+}
+
+#[test]
+fn a_commit_that_may_have_happened_poisons_and_one_that_did_not_is_tried_again() {
+    let (mut tried_again, mut poisoned) = (0, 0);
+    for sync in 1.. {
+        let disk = SimDisk::new(sync);
+        let (storage, _) = at_rest(&disk);
+        let metric = storage.metric("heart_rate").unwrap();
+        let delete = || storage.delete(Deletion::Range { user: user('a'), metric, times: TimeRange::ALL });
+        disk.fail_sync_with(sync, std::io::ErrorKind::StorageFull);
+        match delete() {
+            Ok(()) => break,
+            Err(Error::Full { .. }) => {
+                delete().unwrap();
+                tried_again += 1;
+            }
+            Err(_) => {
+                assert!(matches!(storage.health(), Health::Poisoned(_)), "sync {sync}");
+                assert!(matches!(delete(), Err(Error::Poisoned { .. })), "sync {sync}");
+                poisoned += 1;
+            }
+        }
+        assert!(matches!(rows(&open(&disk.crash()).unwrap()).unwrap(), 0 | 500));
+    }
+    assert!(tried_again > 0 && poisoned > 0, "{tried_again} {poisoned}");
 }
 
 #[test]
