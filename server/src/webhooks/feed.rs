@@ -6,6 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use super::KEPT_US;
 use super::outbox::{Error, again};
+use crate::access::Visitor;
 use crate::access::receive::Judge;
 use crate::control::entities::webhook;
 use crate::control::repository::deliveries::{self, Owed, Stretch, Which};
@@ -96,21 +97,29 @@ pub async fn page(
 }
 
 /// Sends everything once more that an endpoint was owed since then, that never arrived and is not on its way; how many
-/// events, at most [`RECOVERED_MAX`]. Each page is a transaction, so no other writer waits for all of them.
+/// events, at most [`RECOVERED_MAX`]. Each page is a transaction, so no other writer waits for all of them. Who asked for
+/// it, and in which word, is written down in the transaction that puts a patient's first event on its way; an operator who
+/// stands at the database is nobody whom a trail could name.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn recover(control: &Control, endpoint: &webhook::Model, since: Since) -> Result<usize, Error> {
+pub async fn recover(
+    control: &Control,
+    endpoint: &webhook::Model,
+    since: Since,
+    asked: Option<(&Visitor, &'static str)>,
+) -> Result<usize, Error> {
     let now_us = control.now_us();
     let mut stretch = since.stretch(i64::MAX, now_us);
     let mut count = 0;
+    let mut judge = Judge::new(&endpoint.user_id, now_us);
     loop {
         let write = control.write().await?;
         let on = write.on();
         let rows = deliveries::owed(on, &endpoint.id, Which::Failed, stretch, PAGE_ROWS).await?;
         let Some(last) = rows.last() else { return Ok(count) };
         stretch.behind_seq = last.event_seq;
-        let mut judge = Judge::new(&endpoint.user_id, now_us);
+        judge.look_again();
         let mut seqs = Vec::new();
         for row in &rows {
             if judge.may_receive(on, &row.kind, row.patient_id.as_deref(), &row.subject_id).await? {
@@ -118,6 +127,9 @@ pub async fn recover(control: &Control, endpoint: &webhook::Model, since: Since)
             }
         }
         seqs.truncate(RECOVERED_MAX - count);
+        if let Some((visitor, what)) = asked {
+            judge.record(on, visitor, what).await?;
+        }
         again(on, &endpoint.id, &seqs, "replay", now_us).await?;
         write.commit().await?;
         count += seqs.len();

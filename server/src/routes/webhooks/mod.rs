@@ -1,4 +1,7 @@
 //! `/webhooks`: endpoints of one's own. What became of events at them is in [`deliveries`].
+//!
+//! An endpoint sends out what its owner may read, so whatever makes, changes or starts it wants a key with both scopes: a
+//! leaked key that may write alone must not read by way of an address of its finder.
 
 pub mod deliveries;
 pub mod schema;
@@ -17,7 +20,7 @@ use crate::control::entities::webhook::Model;
 use crate::control::repository::deliveries as rows;
 use crate::control::repository::webhooks::{self, DisabledBy};
 use crate::error::ApiError;
-use crate::extract::{Payload, Reader, Writer};
+use crate::extract::{Payload, Reader, ReaderWriter, Writer};
 use crate::state::AppState;
 use crate::webhooks::secret::SigningSecret;
 use crate::webhooks::{Kind, OLD_SECRET_US, PER_USER_MAX, outbox};
@@ -36,7 +39,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 
 /// Makes an endpoint. The answer holds the secret, this once.
 ///
-/// At most 20 for each account.
+/// At most 20 for each account. Wants a key with the scopes `read` and `write`, as does whatever sends.
 #[utoipa::path(
     post, path = "/webhooks", tag = "webhooks", request_body = NewWebhook,
     security(("bearer" = []), ("api_key" = [])),
@@ -47,7 +50,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     )
 )]
 async fn create(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     body: Payload,
 ) -> Result<(StatusCode, Json<Webhook>), ApiError> {
@@ -125,7 +128,7 @@ async fn get(
     )
 )]
 async fn change(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     Path(id): Path<String>,
     body: Payload,
@@ -193,7 +196,7 @@ async fn remove(
     )
 )]
 async fn rotate_secret(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Webhook>, ApiError> {
@@ -224,7 +227,7 @@ async fn rotate_secret(
     )
 )]
 async fn test(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Delivery>), ApiError> {
