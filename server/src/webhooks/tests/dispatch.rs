@@ -110,6 +110,21 @@ async fn a_receiver_that_does_not_answer_is_given_ten_seconds_and_no_more() {
 }
 
 #[tokio::test]
+async fn an_answer_counts_by_its_status_whatever_becomes_of_its_body() {
+    let stage = stage().await;
+    let running = start(&stage);
+    let receiver = Receiver::start().await;
+    let doctor = stage.doctor("Doc").await;
+    for path in ["/broken", "/stuck"] {
+        let (id, _) = endpoint(&stage, &doctor, &receiver.url(path), &ALL).await;
+        test(&stage, &doctor, &id).await;
+        let found = wait_for_one(&stage, &doctor, &id, "delivered", 1).await;
+        assert_eq!((&found["status_code"], &found["error"]), (&json!(200), &Value::Null), "{path}: {found}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_ends_its_endpoint_and_its_owner_is_told() {
     let stage = stage().await;
     let running = start(&stage);
