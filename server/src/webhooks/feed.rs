@@ -2,6 +2,8 @@
 //!
 //! Every event is judged by what holds now, so a grant that has ended shows nothing of its patient but its end.
 
+use std::time::Duration;
+
 use sea_orm::ConnectionTrait;
 
 use super::KEPT_US;
@@ -21,6 +23,13 @@ const SCANNED_ROWS_MAX: usize = 10_000;
 
 /// Most events that one call of [`recover`] sends again.
 pub const RECOVERED_MAX: usize = 100_000;
+
+/// Between two looks whether those who were writing events have ended.
+const SETTLE_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks until a feed is refused for this time: two seconds of them.
+const SETTLE_LOOKS_MAX: u64 = 400;
+const SETTLE_MS_MAX: u64 = SETTLE_LOOKS_MAX * 5;
 
 /// From where a feed is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +59,23 @@ pub struct Page {
     pub next_since: Option<String>,
 }
 
-/// The last event that a feed may show at this moment, so that whoever goes on behind it misses none.
+/// The last event that a feed may show at this moment, so that whoever goes on behind it misses none. Waits for the
+/// transactions that are writing events at this moment; they do not wait for it.
 ///
 /// # Errors
-/// [`control::Error`].
+/// [`control::Error::Busy`] if one of them takes too long, [`control::Error::Database`].
 pub async fn settled(control: &Control) -> control::Result<i64> {
-    let write = control.write().await?;
-    let last_seq = outbox::settled(write.on()).await?;
-    write.commit().await?;
-    Ok(last_seq)
+    let on = control.read();
+    let (last_seq, mut writing) = outbox::seen(on).await?;
+    for _ in 0..SETTLE_LOOKS_MAX {
+        if writing.is_empty() {
+            return Ok(last_seq);
+        }
+        tokio::time::sleep(SETTLE_EVERY).await;
+        let still = outbox::writers(on).await?;
+        writing.retain(|writer| still.contains(writer));
+    }
+    if writing.is_empty() { Ok(last_seq) } else { Err(control::Error::Busy { waited_ms: SETTLE_MS_MAX }) }
 }
 
 /// At most `count_max` events, up to [`settled`], that an endpoint's owner may have now.

@@ -29,6 +29,7 @@ INSERT INTO audit_heads VALUES ('usr_0000000Z', 10, $x'06');
 INSERT INTO webhooks VALUES ('whk_1', 'usr_0000000a', 'https://8.8.8.8/', 'check_in.created', NULL, $x'07', $x'08', 9,
     NULL, NULL, 3, NULL, 0, 1, 1);
 INSERT INTO events VALUES (41, 'evt_1', 'check_in.created', 'usr_0000000Z', 'ci_1', '{\"event\": \"ë\"}', 1);
+INSERT INTO forgotten_events VALUES ('evt_0', 40, 1);
 INSERT INTO deliveries VALUES ('dlv_1', 'whk_1', 41, 'event', 'dropped', 4, 1, 2, 500, 12, 'no', 'status', 1);
 UPDATE auth_changes SET counter = 7;
 ";

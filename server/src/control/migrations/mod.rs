@@ -5,6 +5,7 @@ mod m002_sharing;
 mod m003_erasure;
 mod m004_webhooks;
 mod m005_export;
+mod m007_forgotten;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m003_erasure::Migration),
             Box::new(m004_webhooks::Migration),
             Box::new(m005_export::Migration),
+            Box::new(m007_forgotten::Migration),
         ]
     }
 }

@@ -50,3 +50,101 @@ async fn records(stage: Stage) {
     assert_eq!(trail(&ada).await.len(), 2, "nothing was left to be sent");
     assert_eq!(crate::access::audit::verify(&stage.state.control).await.unwrap().breaks, []);
 }
+
+#[tokio::test]
+async fn a_feed_goes_on_behind_what_its_patient_has_taken_back() {
+    goes_on(stage().await).await;
+}
+
+#[tokio::test]
+async fn so_it_goes_on_on_postgresql() {
+    if let Some(database) = Database::postgres("avycenna_goes_on").await {
+        goes_on(Stage::on(inward(database)).await).await;
+    }
+}
+
+async fn goes_on(stage: Stage) {
+    let (ada, bea, doctor) = (stage.patient("Ada").await, stage.patient("Bea").await, stage.doctor("Doc").await);
+    let (id, _) = endpoint(&stage, &doctor, "http://127.0.0.1:9/hook", &["check_in.created"]).await;
+    let mut made = Vec::new();
+    for patient in [&ada, &bea] {
+        stage.grant(&doctor, patient, &["check_ins"]).await;
+    }
+    for patient in [&ada, &ada, &bea, &ada] {
+        made.push(stage.check_in(patient, json!({})).await["id"].clone());
+    }
+    let feed = format!("/webhooks/{id}/events");
+    let all = stage.read(&doctor.key, &feed).await;
+    let event = |nth: usize| all["events"][nth]["event_id"].as_str().unwrap().to_owned();
+    let first = stage.read(&doctor.key, &format!("/webhooks/{id}/deliveries?limit=2")).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    // One takes a check-in back, the other one everything.
+    let path = format!("/check-ins/{}", made[1].as_str().unwrap());
+    assert_eq!(stage.send(Some(&ada.token), "DELETE", &path, None).await.0, 204);
+    let confirm = json!({"confirm": bea.email});
+    assert_eq!(stage.send(Some(&bea.token), "DELETE", "/users/me", Some(&confirm)).await.0, 202);
+    for since in [event(1), event(2)] {
+        let left = stage.read(&doctor.key, &format!("{feed}?since={since}")).await;
+        let left: Vec<_> = left["events"].as_array().unwrap().iter().map(|e| &e["data"]["check_in_id"]).collect();
+        assert_eq!(left, [&made[3]]);
+        let recover = json!({ "since": since });
+        assert_eq!(stage.post(&doctor.key, &format!("/webhooks/{id}/recover"), recover).await.0, 202);
+    }
+    let rest = stage.read(&doctor.key, &format!("/webhooks/{id}/deliveries?limit=2&cursor={cursor}")).await;
+    assert_eq!(rest["deliveries"][0]["event_id"], json!(event(0)), "{rest}");
+    // A test has its place as well.
+    test(&stage, &doctor, &id).await;
+    let tested = deliveries(&stage, &doctor, &id).await[0]["event_id"].as_str().unwrap().to_owned();
+    assert_eq!(stage.read(&doctor.key, &format!("{feed}?since={tested}")).await["events"], json!([]));
+    // What could not be read any more anyway is forgotten as a whole.
+    stage.clock.advance(Duration::from_hours(30 * 24) + Duration::from_secs(1));
+    let write = stage.state.control.write().await.unwrap();
+    let before_us = stage.state.clock.now_us() - KEPT_US;
+    while crate::control::repository::outbox::sweep(write.on(), before_us, 1).await.unwrap() > 0 {}
+    write.commit().await.unwrap();
+    for since in [event(0), event(1), event(2)] {
+        assert_eq!(stage.get(&doctor.key, &format!("{feed}?since={since}")).await.0, 422);
+    }
+}
+
+#[tokio::test]
+async fn a_feed_that_waits_for_a_writer_holds_up_no_other() {
+    let Some(database) = Database::postgres("avycenna_waits").await else { return };
+    let stage = Stage::on(inward(database)).await;
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    let (id, _) = endpoint(&stage, &doctor, "http://127.0.0.1:9/hook", &ALL).await;
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
+    // Has its number, and is not seen yet.
+    let slow = stage.database.other().await;
+    let write = slow.write().await.unwrap();
+    outbox::announce_test(write.on(), &id, stage.state.clock.now_us()).await.unwrap();
+    let feed = format!("/webhooks/{id}/events");
+    let reading = stage.read(&doctor.key, &feed);
+    let writing = async {
+        for _ in 0..10 {
+            stage.check_in(&ada, json!({})).await;
+        }
+        write.commit().await.unwrap();
+    };
+    let (page, ()) =
+        tokio::time::timeout(DEADLINE, async { tokio::join!(reading, writing) }).await.expect("nobody waits for it");
+    assert!(page["events"].is_array(), "{page}");
+    assert_eq!(stage.read(&doctor.key, &feed).await["events"].as_array().unwrap().len(), 11);
+}
+
+#[tokio::test]
+async fn a_feed_shows_nothing_behind_a_number_that_may_still_appear() {
+    let Some(database) = Database::postgres("avycenna_settles").await else { return };
+    let stage = Stage::on(inward(database)).await;
+    let doctor = stage.doctor("Doc").await;
+    let (id, _) = endpoint(&stage, &doctor, "http://127.0.0.1:9/hook", &ALL).await;
+    let slow = stage.database.other().await;
+    let write = slow.write().await.unwrap();
+    outbox::announce_test(write.on(), &id, stage.state.clock.now_us()).await.unwrap();
+    test(&stage, &doctor, &id).await;
+    // Two seconds in real time: the writer does not end.
+    let (status, body) = stage.get(&doctor.key, &format!("/webhooks/{id}/events")).await;
+    assert_eq!(status, 503, "{body}");
+    write.commit().await.unwrap();
+    stage.read(&doctor.key, &format!("/webhooks/{id}/events")).await;
+}
