@@ -157,11 +157,13 @@ async fn change(
         (row.disabled_at, row.disabled_by, row.failing_since) = (None, None, None);
     }
     webhooks::update(write.on(), &row).await?;
+    let mut dropped = Vec::new();
     if enabled == Some(false) && webhooks::disable(write.on(), &id, DisabledBy::Owner, now_us).await? {
-        rows::drop_pending(write.on(), &id, "endpoint_disabled").await?;
+        dropped = rows::drop_pending(write.on(), &id, outbox::DISABLED).await?;
         (row.disabled_at, row.disabled_by) = (Some(now_us), Some(DisabledBy::Owner.as_str().to_owned()));
     }
     write.commit().await?;
+    outbox::tell_dropped(&state.metrics.webhooks, &id, dropped);
     Ok(Json(Webhook::of(row, now_us)))
 }
 

@@ -148,3 +148,61 @@ async fn a_feed_shows_nothing_behind_a_number_that_may_still_appear() {
     write.commit().await.unwrap();
     stage.read(&doctor.key, &format!("/webhooks/{id}/events")).await;
 }
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Heard {
+    /// Listens as long as the guard lives.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let heard = self.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || heard.clone()).finish();
+        tracing::subscriber::set_default(log)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn each_event_that_a_disabled_endpoint_is_owed_is_a_line_of_the_log_and_counted() {
+    let stage = stage().await;
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    let (id, _) = endpoint(&stage, &doctor, "http://127.0.0.1:9/hook", &["check_in.created", "symptom.created"]).await;
+    stage.grant(&doctor, &ada, &["check_ins", "symptoms"]).await;
+    let heard = Heard::default();
+    let _guard = heard.listen();
+    stage.check_in(&ada, json!({})).await;
+    stage.check_in(&ada, json!({})).await;
+    // The owner gives up two of them, and what comes then is not sent either.
+    let off = json!({"enabled": false});
+    assert_eq!(stage.send(Some(&doctor.key), "PATCH", &format!("/webhooks/{id}"), Some(&off)).await.0, 200);
+    stage.check_in(&ada, json!({})).await;
+    let symptom = json!({"name": "headache", "severity": "mild", "onset_at": stage.ago(1.0)});
+    assert_eq!(stage.post(&ada.token, "/symptoms", symptom).await.0, 201);
+    let heard = heard.text();
+    let lines: Vec<_> = heard.lines().filter(|line| line.contains("a webhook's event was dropped")).collect();
+    let listed = deliveries(&stage, &doctor, &id).await;
+    assert_eq!((lines.len(), listed.len()), (4, 4), "{heard}");
+    for one in listed {
+        let (event_id, delivery_id) = (one["event_id"].as_str().unwrap(), one["id"].as_str().unwrap());
+        let is_its = |line: &&str| line.contains(event_id) && line.contains(delivery_id);
+        let its: Vec<_> = lines.iter().filter(|line| is_its(line)).collect();
+        assert!(its.len() == 1 && its[0].contains("endpoint_disabled"), "{one}: {heard}");
+    }
+    let text = stage.state.metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
+    assert!(text.contains("avycenna_webhooks_dropped_total 4\n"), "{text}");
+}
