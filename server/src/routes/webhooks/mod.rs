@@ -153,8 +153,9 @@ async fn change(
     row.events = events.unwrap_or(row.events);
     row.description = description.unwrap_or(row.description);
     row.updated_at = now_us;
-    if enabled == Some(true) {
-        (row.disabled_at, row.disabled_by, row.failing_since) = (None, None, None);
+    if enabled == Some(true) && row.disabled_at.is_some() {
+        // Until a try succeeds it counts as one that fails: it takes nothing from those that work.
+        (row.disabled_at, row.disabled_by, row.failing_since) = (None, None, Some(now_us));
     }
     webhooks::update(write.on(), &row).await?;
     let mut dropped = Vec::new();
