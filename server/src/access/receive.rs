@@ -9,7 +9,7 @@
 //! | `webhook.test`     | whoever asked for it                                     | always                      |
 //!
 //! A delivery is no read in the trail's sense: the patient has allowed the doctor to be told. A feed that a doctor asks
-//! for is one, and [`Judge::record`] writes it down.
+//! for is one, and so is an event that they have sent once more: [`Judge::record`] writes both down.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -81,14 +81,16 @@ pub struct Judge<'a> {
     now_us: i64,
     /// The accepted grant between the doctor and each patient.
     grants: HashMap<String, Option<grant::Model>>,
-    /// Whose data was let through.
+    /// Whose data was let through, and is not written down.
     shown: BTreeSet<String>,
+    /// In whose trail it stands.
+    recorded: BTreeSet<String>,
 }
 
 impl<'a> Judge<'a> {
     /// For what goes to `doctor_id`, at this moment.
     pub fn new(doctor_id: &'a str, now_us: i64) -> Self {
-        Self { doctor_id, now_us, grants: HashMap::new(), shown: BTreeSet::new() }
+        Self { doctor_id, now_us, grants: HashMap::new(), shown: BTreeSet::new(), recorded: BTreeSet::new() }
     }
 
     /// Whether the receiver may have an event, by what holds now: `kind` as rows say it, and what the event speaks of.
@@ -119,18 +121,23 @@ impl<'a> Judge<'a> {
             Some(permission) => Permissions::stored(&grant.permissions).allow(permission),
             None => grant.id == subject_id,
         };
-        if may && wanted(kind).is_some() {
+        if may && wanted(kind).is_some() && !self.recorded.contains(patient_id) {
             self.shown.insert(patient_id.to_owned());
         }
         Ok(may)
     }
 
-    /// Writes down, in the trail of each patient whose data was let through, that `visitor` has read it.
+    /// Forgets what grants said: they are read again. Who has a record already gets no second one.
+    pub fn look_again(&mut self) {
+        self.grants.clear();
+    }
+
+    /// Writes down, once in the trail of each patient whose data was let through, that `visitor` has read it.
     ///
     /// # Errors
     /// [`control::Error::Database`]; then nothing may be answered.
     pub async fn record(
-        &self,
+        &mut self,
         on: &impl ConnectionTrait,
         visitor: &Visitor,
         what: &'static str,
@@ -140,11 +147,12 @@ impl<'a> Judge<'a> {
             Means::Token { jti, .. } => ("token", jti.as_str()),
             Means::Key { id, .. } => ("key", &**id),
         };
-        for patient_id in &self.shown {
-            let Some(Some(grant)) = self.grants.get(patient_id) else { continue };
+        for patient_id in std::mem::take(&mut self.shown) {
+            let Some(Some(grant)) = self.grants.get(&patient_id) else { continue };
             let actor = audit::Actor { id: self.doctor_id, means, means_id, address: address.to_string() };
             let look = Look { what, metric: None, range: None };
-            audit::append(on, (patient_id, &grant.id), actor, look, self.now_us).await?;
+            audit::append(on, (&patient_id, &grant.id), actor, look, self.now_us).await?;
+            self.recorded.insert(patient_id);
         }
         Ok(())
     }

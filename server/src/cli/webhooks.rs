@@ -127,7 +127,7 @@ impl Redeliver {
                 From::Back { us } => control.now_us().saturating_sub(us),
                 From::At { us } => us,
             };
-            let queued = feed::recover(&control, &endpoint, Since::Time(since_us)).await?;
+            let queued = feed::recover(&control, &endpoint, Since::Time(since_us), None).await?;
             control.close().await?;
             Ok(queued)
         })?;

@@ -6,7 +6,7 @@ pub mod principal;
 pub mod query;
 
 pub use self::payload::Payload;
-pub use self::principal::{Reader, Writer};
+pub use self::principal::{Reader, ReaderWriter, Writer};
 pub use self::query::{Days, Query};
 
 /// Whom a request comes from: the peer, or whom a trusted proxy names. An extension of every request.

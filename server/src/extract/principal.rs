@@ -15,6 +15,10 @@ pub struct Reader(pub Principal);
 #[derive(Debug, Clone)]
 pub struct Writer(pub Principal);
 
+/// A principal that may read and write: what sends data elsewhere wants both.
+#[derive(Debug, Clone)]
+pub struct ReaderWriter(pub Principal);
+
 impl FromRequestParts<AppState> for Principal {
     type Rejection = ApiError;
 
@@ -40,6 +44,17 @@ impl FromRequestParts<AppState> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let principal = Principal::from_request_parts(parts, state).await?;
+        principal.require_write()?;
+        Ok(Self(principal))
+    }
+}
+
+impl FromRequestParts<AppState> for ReaderWriter {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let principal = Principal::from_request_parts(parts, state).await?;
+        principal.require_read()?;
         principal.require_write()?;
         Ok(Self(principal))
     }

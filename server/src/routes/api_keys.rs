@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::fields::Fields;
+use super::ids::is_id;
 use super::time::{self, rfc3339};
 use crate::auth::{NewKey, Principal, Scopes};
 use crate::control::entities::api_key::Model;
@@ -168,7 +169,7 @@ async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     principal.require_token()?;
-    if state.auth.delete_key(principal.user.as_str(), &id).await? {
+    if is_id("key_", &id) && state.auth.delete_key(principal.user.as_str(), &id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::not_found("no such key"))

@@ -7,8 +7,14 @@ use crate::access::receive::{self, Receiver};
 use crate::auth::random;
 use crate::control;
 use crate::control::entities::{check_in, grant, symptom};
+use crate::control::repository::deliveries::Dropped;
 use crate::control::repository::outbox::{self, NewDelivery, NewEvent};
 use crate::error::ApiError;
+use crate::metrics::Figures;
+use crate::state::AppState;
+
+/// Why an event of a disabled endpoint was dropped.
+pub(crate) const DISABLED: &str = "endpoint_disabled";
 
 /// Why an event was not written; then its cause must not be either.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +53,40 @@ pub enum Cause<'a> {
     Revoked(&'a grant::Model),
 }
 
-/// Writes down that something has happened, for every endpoint that is owed it, at `now_us`. Answers the endpoints to
-/// [wake](super::Webhooks::wake) behind the commit. Cost: one statement where nobody is owed it, three otherwise.
+/// What is to be told once an event is committed.
+#[derive(Debug, Default)]
+pub struct Announced {
+    /// Endpoints that have something new.
+    woken: Vec<String>,
+    /// Those at which nothing is sent, and what they are owed.
+    dropped: Vec<(String, Dropped)>,
+}
+
+impl Announced {
+    /// Wakes the dispatcher, and tells the operator what is not sent. Call it behind the commit.
+    pub fn tell(self, state: &AppState) {
+        for (webhook_id, dropped) in self.dropped {
+            tell_dropped(&state.metrics.webhooks, &webhook_id, vec![dropped]);
+        }
+        state.webhooks.wake(self.woken);
+    }
+}
+
+/// Tells the operator of deliveries that were given up because nothing is sent to their endpoint: a line of the log for
+/// each, and their number.
+pub(crate) fn tell_dropped(figures: &Figures, webhook_id: &str, dropped: Vec<Dropped>) {
+    figures.dropped(dropped.len());
+    for Dropped { id, event_id } in dropped {
+        tracing::warn!(event_id, webhook_id, delivery_id = id, cause = DISABLED, "a webhook's event was dropped");
+    }
+}
+
+/// Writes down that something has happened, for every endpoint that is owed it, at `now_us`. Answers what to
+/// [tell](Announced::tell) behind the commit. Cost: one statement where nobody is owed it, three otherwise.
 ///
 /// # Errors
 /// [`Error`]; then nothing of the transaction may be committed.
-pub async fn announce(on: &impl ConnectionTrait, cause: Cause<'_>, now_us: i64) -> Result<Vec<String>, Error> {
+pub async fn announce(on: &impl ConnectionTrait, cause: Cause<'_>, now_us: i64) -> Result<Announced, Error> {
     let (kind, patient_id, subject_id, receivers) = match cause {
         Cause::CheckIn(row) => {
             let receivers = receive::of_patient(on, Kind::CheckInCreated, &row.user_id, now_us).await?;
@@ -72,7 +106,7 @@ pub async fn announce(on: &impl ConnectionTrait, cause: Cause<'_>, now_us: i64) 
         }
     };
     if receivers.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Announced::default());
     }
     let id = random::base62("evt_", 16)?;
     let body = match cause {
@@ -81,17 +115,31 @@ pub async fn announce(on: &impl ConnectionTrait, cause: Cause<'_>, now_us: i64) 
         Cause::Accepted(row) => event::grant_accepted(&id, now_us, row)?,
         Cause::Revoked(row) => event::grant_revoked(&id, now_us, row)?,
     };
-    let new =
-        NewEvent { id, kind: kind.as_str(), patient_id, subject_id: subject_id.clone(), body, created_at: now_us };
+    let new = NewEvent {
+        id: id.clone(),
+        kind: kind.as_str(),
+        patient_id,
+        subject_id: subject_id.clone(),
+        body,
+        created_at: now_us,
+    };
     let seq = outbox::insert(on, new).await?;
     let deliveries = receivers.iter().map(|receiver| owed(receiver, seq, now_us)).collect::<Result<Vec<_>, _>>()?;
+    let mut announced = Announced::default();
+    for delivery in &deliveries {
+        let webhook_id = delivery.webhook_id.clone();
+        match delivery.error {
+            None => announced.woken.push(webhook_id),
+            Some(_) => announced.dropped.push((webhook_id, Dropped { id: delivery.id.clone(), event_id: id.clone() })),
+        }
+    }
     outbox::insert_deliveries(on, deliveries).await?;
-    Ok(receivers.into_iter().filter(|receiver| receiver.is_enabled).map(|receiver| receiver.webhook_id).collect())
+    Ok(announced)
 }
 
 /// What an endpoint is owed: to be sent, or to be caught up with where nothing is sent at the moment.
 fn owed(receiver: &Receiver, event_seq: i64, now_us: i64) -> Result<NewDelivery, rand::rngs::SysError> {
-    let (status, error) = if receiver.is_enabled { ("pending", None) } else { ("dropped", Some("endpoint_disabled")) };
+    let (status, error) = if receiver.is_enabled { ("pending", None) } else { ("dropped", Some(DISABLED)) };
     Ok(NewDelivery {
         id: random::base62("dlv_", 16)?,
         webhook_id: receiver.webhook_id.clone(),

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-/// Longest time for connect, TLS, request and answer.
+/// Longest time for connect, TLS, request and the head of the answer.
 pub(crate) const TRY_MAX: Duration = Duration::from_secs(10);
 
 /// Delays before the retries.

@@ -16,6 +16,9 @@ use super::target::Target;
 /// Most bytes of an answer that are read; what lies behind them is left.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 10;
 
+/// Longest time for the body of an answer behind its status.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Most bytes of an answer that are kept for the owner to see.
 pub(crate) const ANSWER_KEPT_BYTES_MAX: usize = 1 << 10;
 
@@ -67,7 +70,7 @@ impl Sender {
         Ok(Self { http, rules })
     }
 
-    /// Makes one try; takes [`TRY_MAX`] at most. The URL is judged again: rules may have changed since it was stored.
+    /// Makes one try; takes [`TRY_MAX`] and [`ANSWER_TIME_MAX`] at most. The URL is judged again: rules may have changed since it was stored.
     pub(crate) async fn send(&self, url: &str, event_id: &str, signed: Signature, body: String, now_us: i64) -> Sent {
         let Ok(Target { url, .. }) = Target::parse(url, &self.rules) else { return Outcome::Refused.into() };
         let request = self
@@ -79,25 +82,26 @@ impl Sender {
             .header("webhook-timestamp", signed.timestamp)
             .header("webhook-signature", signed.standard)
             .body(body);
-        let answered = async {
-            let mut response = request.send().await?;
-            let status = response.status().as_u16();
-            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let retry_after_s = retry_after.and_then(|text| retry_after_s(text, now_us));
-            let mut answer = Vec::new();
+        // The client's own limit covers the body as well; this one holds whatever the client does.
+        let mut response = match tokio::time::timeout(TRY_MAX, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return failed(&error).into(),
+            Err(_) => return Outcome::Failed("timeout").into(),
+        };
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after_s = retry_after.and_then(|text| retry_after_s(text, now_us));
+        // The receiver has said what it has to say: a body that breaks or does not end changes nothing of that.
+        let mut answer = Vec::new();
+        let reading = async {
             while answer.len() < ANSWER_BYTES_MAX {
-                let Some(piece) = response.chunk().await? else { break };
+                let Ok(Some(piece)) = response.chunk().await else { break };
                 answer.extend_from_slice(&piece);
             }
-            let answer = Some(kept(&answer)).filter(|answer| !answer.is_empty());
-            Ok(Sent { outcome: Outcome::Answered { status, retry_after_s }, answer })
         };
-        // The client's own limit covers the body as well; this one holds whatever the client does.
-        match tokio::time::timeout(TRY_MAX, answered).await {
-            Ok(Ok(sent)) => sent,
-            Ok(Err(error)) => failed(&error).into(),
-            Err(_) => Outcome::Failed("timeout").into(),
-        }
+        let _cut_short = tokio::time::timeout(ANSWER_TIME_MAX, reading).await;
+        let answer = Some(kept(&answer)).filter(|answer| !answer.is_empty());
+        Sent { outcome: Outcome::Answered { status, retry_after_s }, answer }
     }
 }
 

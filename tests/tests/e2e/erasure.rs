@@ -7,7 +7,7 @@ use storage::search::{self, Needle};
 use storage::{Place, SystemClock};
 use tests::{Client, Options, Server};
 
-use crate::setup::{options, server};
+use crate::setup::{inward, server};
 
 const PASSWORD: &str = "correct horse battery staple";
 const ADA: &str = "ada.lovelace@example.org";
@@ -52,6 +52,11 @@ impl Life {
         let (ada, ada_id) = person(&server, ADA, "patient").await;
         let (bo, bo_id) = person(&server, BO, "patient").await;
         let (doctor, _) = person(&server, "doc@example.org", "doctor").await;
+        // Nobody listens there: what it is owed waits, and holds what patients said.
+        let webhook = json!({"url": "http://127.0.0.1:9/hook", "events": ["check_in.created", "grant.accepted"]});
+        for person in [&doctor, &ada, &bo] {
+            person.post("/api/v1/webhooks", &webhook).await.expect(201);
+        }
         for (patient, email) in [(&ada, ADA), (&bo, BO)] {
             let body = json!({"patient_email": email, "permissions": ["check_ins"], "message": format!("for {email}")});
             let grant = doctor.post("/api/v1/grants/invite", &body).await.expect(201).json();
@@ -157,7 +162,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erased_person_is_gone_after_sigkill_and_from_every_byte_after_a_compaction() {
-    let mut life = Life::begin(options()).await;
+    let mut life = Life::begin(inward()).await;
     life.erase_ada().await;
     life.server.kill();
     let (code, said) = life.verify();
@@ -180,7 +185,7 @@ async fn an_erased_person_is_gone_after_sigkill_and_from_every_byte_after_a_comp
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_server_s_open_erasure_is_finished_by_compact_alone() {
-    let mut life = Life::begin(options()).await;
+    let mut life = Life::begin(inward()).await;
     let key = life.ada.post("/api/v1/api-keys", &json!({"name": "watch"})).await.expect(201).json();
     let key = life.server.client().with_key(text(&key, "key"));
     // Both credentials are remembered now.
@@ -204,7 +209,7 @@ async fn a_stopped_server_s_open_erasure_is_finished_by_compact_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_backup_that_is_restored_is_erased_again() {
-    let mut life = Life::begin(options()).await;
+    let mut life = Life::begin(inward()).await;
     assert!(life.server.stop().await.success());
     let data_dir = life.server.data_dir();
     let backup = data_dir.with_file_name("backup");
@@ -234,7 +239,7 @@ async fn an_older_backup_that_is_restored_is_erased_again() {
 async fn a_ledger_outside_of_the_data_directory_outlives_it() {
     let elsewhere = tempfile::tempdir().unwrap();
     let ledger = elsewhere.path().join("ledger");
-    let options = options().environment("AVYCENNA_STORAGE_ERASURE_LEDGER", ledger.to_str().unwrap());
+    let options = inward().environment("AVYCENNA_STORAGE_ERASURE_LEDGER", ledger.to_str().unwrap());
     let mut life = Life::begin(options).await;
     assert!(life.server.stop().await.success());
     let data_dir = life.server.data_dir();

@@ -1,11 +1,19 @@
 //! The end of an account from outside: what goes, what stays, and what finishes it after a failure.
 
+use std::collections::BTreeMap;
+
+use sea_orm::{ConnectionTrait, Statement};
+
 use super::*;
 use crate::access::audit;
 use crate::control::pages::TRAILS;
 use crate::control::repository::erasures;
 
 const PATH: &str = "/users/me";
+
+/// Tables that lose no row by an erasure: the trails, which stay; the counter of changes; the note of what is left to do,
+/// which is gone when it is done; ids and places of events, without whom they spoke of.
+const KEPT: [&str; 5] = ["audit_records", "audit_heads", "auth_changes", "erasures", "forgotten_events"];
 
 /// Ada, her doctor, somebody else, and something of hers in every table.
 struct Life {
@@ -19,6 +27,8 @@ impl Life {
     async fn on(database: Database) -> Self {
         let stage = Stage::on(database).await;
         let (ada, doctor, bo) = (stage.patient("Ada").await, stage.doctor("Doc").await, stage.patient("Bo").await);
+        let webhook = json!({"url": "https://8.8.8.8/hook", "events": ["check_in.created", "grant.accepted"]});
+        assert_eq!(stage.post(&doctor.token, "/webhooks", webhook).await.0, 201);
         stage.grant(&doctor, &ada, &["check_ins", "symptoms"]).await;
         stage.grant(&doctor, &bo, &["check_ins"]).await;
         let other = stage.doctor("Other").await;
@@ -34,6 +44,13 @@ impl Life {
         }
         let symptom = json!({"name": "headache", "severity": "severe", "onset_at": stage.ago(1.0)});
         assert_eq!(stage.post(&ada.token, "/symptoms", symptom).await.0, 201);
+        for person in [&ada, &bo] {
+            // One of their own, and what their doctor was told of them.
+            let webhook = json!({"url": "https://8.8.8.8/hook", "events": ["grant.revoked"]});
+            let (_, webhook) = stage.post(&person.token, "/webhooks", webhook).await;
+            let test = format!("/webhooks/{}/test", webhook["id"].as_str().unwrap());
+            assert_eq!(stage.post(&person.token, &test, json!({})).await.0, 202);
+        }
         Self { stage, ada, doctor, bo }
     }
 
@@ -52,6 +69,21 @@ impl Life {
         let found = self.stage.state.control.columns_with(text).await.unwrap();
         let is_trail = |table: &str| TRAILS.contains(&table) && !text.contains('@');
         found.into_iter().map(|column| column.table).filter(|table| !is_trail(table)).collect()
+    }
+
+    /// The rows of each table of the schema.
+    async fn rows(&self) -> BTreeMap<String, i64> {
+        let on = self.stage.state.control.read();
+        let count = async |table: &str| {
+            let sql = format!("SELECT COUNT(*) AS n FROM \"{table}\"");
+            let statement = Statement::from_string(on.get_database_backend(), sql);
+            on.query_one_raw(statement).await.unwrap().unwrap().try_get::<i64>("", "n").unwrap()
+        };
+        let mut rows = BTreeMap::new();
+        for table in crate::control::copy::tables().await.unwrap() {
+            rows.insert(table.clone(), count(&table).await);
+        }
+        rows
     }
 
     /// Rows of one-time codes of a person, whatever they are good for.
@@ -108,6 +140,7 @@ async fn gone(database: Database) {
     assert_eq!((life.codes_of(ada).await, life.codes_of(bo).await), (2, 2));
     let other = stage.database.other().await;
     let before = other.changes().await.unwrap();
+    let rows_before = life.rows().await;
 
     let answer = life.erase(ada).await;
     assert_eq!(answer["user_id"], json!(ada.id));
@@ -127,6 +160,21 @@ async fn gone(database: Database) {
     assert_eq!(life.tables_with(&ada.email).await, Vec::<String>::new());
     assert_eq!(life.tables_with(&ada.id).await, Vec::<String>::new());
     assert_eq!((life.codes_of(ada).await, life.codes_of(bo).await), (0, 2));
+    // She had a row in every table. A new table wants a row of hers in `Life`.
+    let rows_after = life.rows().await;
+    for (table, rows) in &rows_before {
+        let after = rows_after[table];
+        if !KEPT.contains(&table.as_str()) {
+            assert!(after < *rows, "{table}: {rows} rows before, {after} after");
+        }
+    }
+    let feed = format!(
+        "/webhooks/{}/events",
+        stage.read(&doctor.token, "/webhooks").await["webhooks"][0]["id"].as_str().unwrap()
+    );
+    let feed = stage.read(&doctor.token, &feed).await;
+    let told: Vec<_> = feed["events"].as_array().unwrap().iter().map(|event| &event["data"]["patient_id"]).collect();
+    assert_eq!(told, [&json!(bo.id), &json!(bo.id)], "{feed}");
     assert!(erasures::pending(stage.state.control.read()).await.unwrap().is_empty());
     assert!(stage.state.engine.storage().is_erased(storage::UserId::parse(&ada.id).unwrap()));
     let mail = life.mail_file();
@@ -134,7 +182,7 @@ async fn gone(database: Database) {
 
     // Who read of her stays, unbroken; others are as they were.
     let checked = audit::verify(&stage.state.control).await.unwrap();
-    assert_eq!((checked.records, checked.breaks), (2, Vec::new()));
+    assert_eq!((checked.records, checked.breaks), (3, Vec::new()), "one of hers, and two of his");
     assert_eq!(stage.read(&bo.token, "/check-ins").await["check_ins"].as_array().unwrap().len(), 1);
     assert_eq!(stage.read(&bo.token, "/wearables/latest").await["latest"]["heart_rate"]["value"], 61.0);
     stage.read(&doctor.token, &format!("/grants/patient/{}/check-ins", bo.id)).await;

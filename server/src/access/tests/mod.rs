@@ -46,8 +46,8 @@ pub(crate) struct Person {
     pub(crate) email: String,
     pub(crate) token: Header,
     pub(crate) key: Header,
-    read_key: Header,
-    write_key: Header,
+    pub(crate) read_key: Header,
+    pub(crate) write_key: Header,
 }
 
 /// A credential as a header.

@@ -114,6 +114,16 @@ const TABLE: [(&str, &str, &str, Statuses); 62] = [
     ("GET", "/api/v1/export", "", OWN),
 ];
 
+/// What wants a key with both scopes.
+const BOTH: [(&str, &str); 6] = [
+    ("POST", "/api/v1/webhooks"),
+    ("PATCH", "/api/v1/webhooks/{id}"),
+    ("POST", "/api/v1/webhooks/{id}/rotate-secret"),
+    ("POST", "/api/v1/webhooks/{id}/test"),
+    ("POST", "/api/v1/webhooks/{id}/deliveries/{delivery_id}/replay"),
+    ("POST", "/api/v1/webhooks/{id}/recover"),
+];
+
 /// A patient with one of everything, and everybody who asks.
 struct Cast {
     stage: Stage,
@@ -132,7 +142,11 @@ struct Cast {
 
 impl Cast {
     async fn new() -> Self {
-        let stage = Stage::new().await;
+        Self::on(Database::new().await).await
+    }
+
+    async fn on(database: Database) -> Self {
+        let stage = Stage::on(database).await;
         let patient = stage.patient("Ada").await;
         let mut people = Vec::new();
         for (nth, actor) in ACTORS.iter().enumerate().skip(1) {
@@ -176,14 +190,17 @@ impl Cast {
         Self { stage, patient, people, check_in, symptom, key, session, webhook, delivery, grant }
     }
 
-    /// The credential of an actor; the wrong scope is the one that the method does not need.
-    fn credential(&self, actor: usize, method: &str) -> Option<&Header> {
-        let person = &self.people[actor.checked_sub(1)?];
-        Some(match actor {
-            1 if method == "GET" => &person.write_key,
-            1 => &person.read_key,
-            _ => &person.token,
-        })
+    /// The credentials with which an actor asks; the wrong scope is the one that the method does not need, and either
+    /// one alone where both are needed.
+    fn credentials(&self, actor: usize, method: &str, path: &str) -> Vec<Option<&Header>> {
+        let Some(nth) = actor.checked_sub(1) else { return vec![None] };
+        let person = &self.people[nth];
+        match actor {
+            1 if BOTH.contains(&(method, path)) => vec![Some(&person.read_key), Some(&person.write_key)],
+            1 if method == "GET" => vec![Some(&person.write_key)],
+            1 => vec![Some(&person.read_key)],
+            _ => vec![Some(&person.token)],
+        }
     }
 
     fn target(&self, path: &str) -> String {
@@ -202,6 +219,18 @@ impl Cast {
     }
 
     async fn ask(&self, actor: usize, method: &str, path: &str, extra: &str) -> (u16, Value) {
+        let credential = self.credentials(actor, method, path)[0];
+        self.ask_with(credential, actor, method, path, extra).await
+    }
+
+    async fn ask_with(
+        &self,
+        credential: Option<&Header>,
+        actor: usize,
+        method: &str,
+        path: &str,
+        extra: &str,
+    ) -> (u16, Value) {
         let recorded_at = self.stage.ago(0.0);
         let point = json!({"metric": "hrv", "value": 40, "unit": "ms", "recorded_at": recorded_at, "source": "w"});
         let extra = extra
@@ -211,7 +240,7 @@ impl Cast {
         let (query, body) = if extra.starts_with('?') { (extra.as_str(), "") } else { ("", extra.as_str()) };
         let body = serde_json::from_str::<Value>(body).ok();
         let target = format!("{}{query}", self.target(path));
-        self.stage.send(self.credential(actor, method), method, &target, body.as_ref()).await
+        self.stage.send(credential, method, &target, body.as_ref()).await
     }
 }
 
@@ -224,9 +253,11 @@ async fn everybody_is_answered_as_the_table_says_by_every_operation() {
     let mut wrong = Vec::new();
     for (method, path, extra, expected) in TABLE {
         for (actor, name) in ACTORS.iter().enumerate() {
-            let (status, body) = cast.ask(actor, method, path, extra).await;
-            if status != expected[actor] {
-                wrong.push(format!("{method} {path}{extra} as {name}: {status}, not {}: {body}", expected[actor]));
+            for credential in cast.credentials(actor, method, path) {
+                let (status, body) = cast.ask_with(credential, actor, method, path, extra).await;
+                if status != expected[actor] {
+                    wrong.push(format!("{method} {path}{extra} as {name}: {status}, not {}: {body}", expected[actor]));
+                }
             }
         }
     }
@@ -267,4 +298,49 @@ async fn a_patient_who_is_not_there_is_refused_like_one_who_is() {
         assert_eq!(answers[0].0, 403);
         assert!(answers.iter().all(|answer| answer == &answers[0]), "{path}: {answers:?}");
     }
+}
+
+#[tokio::test]
+async fn no_byte_in_an_id_or_a_cursor_is_a_fault_of_the_server() {
+    survives(Cast::new().await).await;
+}
+
+#[tokio::test]
+async fn nor_is_it_on_postgresql() {
+    if let Some(database) = Database::postgres("avycenna_bytes").await {
+        survives(Cast::on(database).await).await;
+    }
+}
+
+/// PostgreSQL stores no NUL, and says so where a statement holds one.
+async fn survives(cast: Cast) {
+    let token = &cast.patient.token;
+    let mut wrong = Vec::new();
+    let mut ask = async |method: &str, path: &str, extra: &str| {
+        let (status, body) = cast.ask_with(Some(token), 2, method, path, extra).await;
+        if !(400..500).contains(&status) {
+            wrong.push(format!("{method} {path}{extra}: {status}: {body}"));
+        }
+    };
+    for (method, path, extra, _) in TABLE.iter().filter(|(_, path, ..)| path.contains('{')) {
+        for bytes in ["%00", "key_%00%00%00%00%00%00%00%00%00%00%00%00%00%00%00%00", "%C3%28", "'"] {
+            for name in ["{id}", "{delivery_id}", "{patient_id}", "{metric}"].iter().filter(|name| path.contains(*name))
+            {
+                ask(method, &path.replace(name, bytes), extra).await;
+            }
+        }
+    }
+    for name in ["cursor", "since"] {
+        for path in [
+            "/api/v1/audit",
+            "/api/v1/webhooks/{id}/deliveries",
+            "/api/v1/webhooks/{id}/events",
+            "/api/v1/wearables/metric/{metric}",
+        ] {
+            for text in ["%00", "evt_%00", "1.2.dlv_%00", "1.2.", "dlv_0000000000000000"] {
+                ask("GET", path, &format!("?limit=9&{name}={text}")).await;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

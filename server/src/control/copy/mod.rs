@@ -30,8 +30,8 @@ use super::{Control, Write};
 /// The one table that migrations put a row into: a target that holds nothing else is empty.
 const COUNTER: &str = "auth_changes";
 
-/// Columns that PostgreSQL numbers by itself: table, column. SQLite goes on behind the highest number that it was given.
-const NUMBERED: [(&str, &str); 1] = [("events", "seq")];
+/// Columns that the database numbers by itself: table, column, and the table that keeps such numbers of rows that are gone.
+const NUMBERED: [(&str, &str, &str); 1] = [("events", "seq", "forgotten_events")];
 
 /// One table that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,12 @@ pub async fn copy(source: &Control, target: &Control, mut tell: impl FnMut(Progr
     Ok(copied)
 }
 
+/// All tables of the newest schema.
+#[cfg(test)]
+pub(crate) async fn tables() -> Result<Vec<String>> {
+    Ok(Schema::of_migrations().await?.tables.into_iter().map(|table| table.name).collect())
+}
+
 /// Keeps writers away until the transaction ends. On SQLite it is the only one that may write already.
 async fn hold(write: &Write, control: &Control, schema: &Schema) -> Result<()> {
     if write.on().get_database_backend() != DbBackend::Postgres {
@@ -105,14 +111,19 @@ async fn clear(to: &Write, schema: &Schema) -> Result<()> {
 
 /// Lets the target number what comes behind what was copied.
 async fn go_on_behind(to: &Write) -> Result<()> {
-    if to.on().get_database_backend() != DbBackend::Postgres {
-        return Ok(());
-    }
-    for (table, column) in NUMBERED {
-        let sql = format!(
-            "SELECT setval(pg_get_serial_sequence('{table}', '{column}'), \
-             (SELECT COALESCE(MAX({column}), 0) + 1 FROM {table}), false)"
+    for (table, column, kept) in NUMBERED {
+        let highest = format!(
+            "(SELECT COALESCE(MAX(n), 0) FROM (SELECT MAX({column}) AS n FROM {table} \
+             UNION ALL SELECT MAX({column}) FROM {kept}) AS numbers)"
         );
+        let sql = if to.on().get_database_backend() == DbBackend::Postgres {
+            format!("SELECT setval(pg_get_serial_sequence('{table}', '{column}'), {highest} + 1, false)")
+        } else {
+            format!(
+                "DELETE FROM sqlite_sequence WHERE name = '{table}'; \
+                 INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {highest})"
+            )
+        };
         to.on().execute_unprepared(&sql).await.map_err(at("set the next number"))?;
     }
     Ok(())

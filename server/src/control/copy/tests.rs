@@ -29,6 +29,7 @@ INSERT INTO audit_heads VALUES ('usr_0000000Z', 10, $x'06');
 INSERT INTO webhooks VALUES ('whk_1', 'usr_0000000a', 'https://8.8.8.8/', 'check_in.created', NULL, $x'07', $x'08', 9,
     NULL, NULL, 3, NULL, 0, 1, 1);
 INSERT INTO events VALUES (41, 'evt_1', 'check_in.created', 'usr_0000000Z', 'ci_1', '{\"event\": \"ë\"}', 1);
+INSERT INTO forgotten_events VALUES ('evt_0', 45, 1);
 INSERT INTO deliveries VALUES ('dlv_1', 'whk_1', 41, 'event', 'dropped', 4, 1, 2, 500, 12, 'no', 'status', 1);
 UPDATE auth_changes SET counter = 7;
 ";
@@ -97,7 +98,7 @@ async fn a_copy_goes_to_postgresql_and_back_unchanged() {
             created_at: 2,
         };
         let write = control.write().await.unwrap();
-        assert_eq!(outbox::insert(write.on(), new).await.unwrap(), 42);
+        assert_eq!(outbox::insert(write.on(), new).await.unwrap(), 46);
         write.commit().await.unwrap();
     }
 }
@@ -109,7 +110,8 @@ async fn both_databases_have_the_tables_and_columns_that_are_copied() {
     let mut expected: Vec<String> = Vec::new();
     for table in &schema.tables {
         expected.extend(table.columns.iter().map(|column| {
-            let is_numbered = NUMBERED.contains(&(table.name.as_str(), column.name.as_str()));
+            let is_numbered =
+                NUMBERED.iter().any(|(numbered, by, _)| (*numbered, *by) == (&*table.name, &*column.name));
             let numbered = if is_numbered { " from a sequence" } else { "" };
             format!("{}.{} {:?}{numbered}", table.name, column.name, column.kind)
         }));

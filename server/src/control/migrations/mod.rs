@@ -6,6 +6,7 @@ mod m003_erasure;
 mod m004_webhooks;
 mod m005_export;
 mod m006_proof;
+mod m007_forgotten;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m004_webhooks::Migration),
             Box::new(m005_export::Migration),
             Box::new(m006_proof::Migration),
+            Box::new(m007_forgotten::Migration),
         ]
     }
 }

@@ -302,16 +302,18 @@ pub(in crate::control) fn owed_sql(which: Which) -> String {
     )
 }
 
-/// The seq of an event that an endpoint was owed.
+/// The seq of an event that an endpoint was told of in whatever way, or of any event that its patient has taken back:
+/// of that no more is left than its place.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn place(on: &impl ConnectionTrait, webhook_id: &str, event_id: &str) -> Result<Option<i64>> {
-    let sql = "SELECT d.event_seq FROM deliveries d JOIN events e ON e.seq = d.event_seq \
-               WHERE d.webhook_id = $1 AND e.id = $2 AND d.origin = 'event'";
+    let sql = "SELECT e.seq AS event_seq FROM events e WHERE e.id = $2 AND EXISTS \
+               (SELECT 1 FROM deliveries d WHERE d.event_seq = e.seq AND d.webhook_id = $1) \
+               UNION ALL SELECT seq FROM forgotten_events WHERE id = $2";
     let values: [Value; 2] = [webhook_id.into(), event_id.into()];
     let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    let at = at("find an owed event");
+    let at = at("find the place of an event");
     let Some(row) = on.query_one_raw(statement).await.map_err(&at)? else { return Ok(None) };
     Ok(Some(row.try_get("", "event_seq").map_err(&at)?))
 }

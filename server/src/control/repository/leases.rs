@@ -38,6 +38,8 @@ pub async fn due(on: &impl ConnectionTrait, owner: &str, now_us: i64, count_max:
 pub struct Taken {
     /// The endpoint.
     pub id: String,
+    /// Whose it is.
+    pub user_id: String,
     /// Since when it fails.
     pub failing_since: Option<i64>,
 }
@@ -62,7 +64,7 @@ pub async fn take(
     let sql = format!(
         "UPDATE webhooks SET lease_owner = $1, lease_until = $2 WHERE id IN (SELECT w.id FROM webhooks w \
          WHERE w.id IN ({}) AND w.disabled_at IS NULL AND (w.lease_until <= $3 OR w.lease_owner = $1){skip}) \
-         RETURNING id, failing_since",
+         RETURNING id, user_id, failing_since",
         places.join(", ")
     );
     let fixed: [Value; 3] = [owner.into(), until_us.into(), now_us.into()];

@@ -1,5 +1,7 @@
 //! Events that receivers are owed: rows that are written in the transaction of their cause.
 
+use std::collections::HashSet;
+
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, Statement,
     Value,
@@ -116,21 +118,35 @@ pub async fn insert_deliveries(on: &impl ConnectionTrait, new: Vec<NewDelivery>)
     Ok(())
 }
 
-/// The highest seq below which no event can appear any more. On PostgreSQL a transaction may get its number before another
-/// one and be seen behind it: those that are writing at this moment are waited for. Run it in a transaction of its own,
-/// which nothing else makes long.
+/// The highest seq that is seen at this moment, and who is writing events. On PostgreSQL a transaction may get its number
+/// before another one and be seen behind it: up to that seq no event can appear any more once all of those have ended.
+/// Nobody is held up by the question: it takes no lock. On SQLite there is one writer, and nobody to wait for.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
-pub async fn settled(on: &impl ConnectionTrait) -> Result<i64> {
+pub async fn seen(on: &impl ConnectionTrait) -> Result<(i64, HashSet<String>)> {
     if on.get_database_backend() != DbBackend::Postgres {
-        return Ok(i64::MAX);
+        return Ok((i64::MAX, HashSet::new()));
     }
-    let at = at("wait for events that are being written");
-    on.execute_unprepared("LOCK TABLE events IN SHARE MODE").await.map_err(&at)?;
+    let at = at("look at the last event");
     let statement = Statement::from_string(DbBackend::Postgres, "SELECT COALESCE(MAX(seq), 0) FROM events");
     let row = on.query_one_raw(statement).await.map_err(&at)?;
-    row.map_or(Ok(0), |row| row.try_get_by_index(0).map_err(&at))
+    let last_seq = row.map_or(Ok(0), |row| row.try_get_by_index(0).map_err(&at))?;
+    // Asked behind it: whoever has a number below has had this lock since before they got it, until they were seen.
+    Ok((last_seq, writers(on).await?))
+}
+
+/// The transactions of PostgreSQL that are writing events.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn writers(on: &impl ConnectionTrait) -> Result<HashSet<String>> {
+    let at = at("look who is writing events");
+    let sql = "SELECT virtualtransaction AS writer FROM pg_locks WHERE locktype = 'relation' \
+               AND relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted \
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let rows = on.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.map_err(&at)?;
+    rows.iter().map(|row| row.try_get("", "writer")).collect::<Result<_, _>>().map_err(at)
 }
 
 /// Deletes every event about a person, with the bodies in every queue and feed and what receivers answered to them; and
@@ -140,6 +156,7 @@ pub async fn settled(on: &impl ConnectionTrait) -> Result<i64> {
 /// [`crate::control::Error::Database`].
 pub async fn forget_person(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
     use super::super::entities::webhook;
+    keep_places(on, "patient_id = $1", [user_id.into()]).await?;
     let events = event::Entity::delete_many().filter(event::Column::PatientId.eq(user_id));
     events.exec(on).await.map_err(at("delete a person's events"))?;
     let own = webhook::Entity::delete_many().filter(webhook::Column::UserId.eq(user_id));
@@ -152,13 +169,27 @@ pub async fn forget_person(on: &impl ConnectionTrait, user_id: &str) -> Result<(
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn forget_subject(on: &impl ConnectionTrait, patient_id: &str, subject_id: &str) -> Result<()> {
+    keep_places(on, "subject_id = $1 AND patient_id = $2", [subject_id.into(), patient_id.into()]).await?;
     let events = event::Entity::delete_many()
         .filter(event::Column::SubjectId.eq(subject_id))
         .filter(event::Column::PatientId.eq(patient_id));
     events.exec(on).await.map(|_| ()).map_err(at("delete the events about a subject"))
 }
 
-/// Deletes events from before `before_us` with their deliveries, the oldest `count_max`; how many.
+/// Keeps the ids and places of events that are about to go, and nothing else of them: somebody reads a feed behind one.
+async fn keep_places(
+    on: &impl ConnectionTrait,
+    of: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<()> {
+    let sql =
+        format!("INSERT INTO forgotten_events (id, seq, created_at) SELECT id, seq, created_at FROM events WHERE {of}");
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    on.execute_raw(statement).await.map(|_| ()).map_err(at("keep the places of events"))
+}
+
+/// Deletes events from before `before_us` with their deliveries, the oldest `count_max`, and as many places of events that
+/// were taken back; how many of that of which there were more.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
@@ -167,6 +198,12 @@ pub async fn sweep(on: &impl ConnectionTrait, before_us: i64, count_max: u64) ->
     let sql = "DELETE FROM events WHERE created_at < $1 AND seq IN (SELECT seq FROM events ORDER BY seq LIMIT $2)";
     let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
     let values: [Value; 2] = [before_us.into(), count_max.into()];
-    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
-    Ok(on.execute_raw(statement).await.map_err(at("sweep events"))?.rows_affected())
+    let backend = on.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, sql, values.clone());
+    let swept = on.execute_raw(statement).await.map_err(at("sweep events"))?.rows_affected();
+    let sql = "DELETE FROM forgotten_events WHERE id IN \
+               (SELECT id FROM forgotten_events WHERE created_at < $1 ORDER BY created_at LIMIT $2)";
+    let statement = Statement::from_sql_and_values(backend, sql, values);
+    let places = on.execute_raw(statement).await.map_err(at("sweep the places of events"))?.rows_affected();
+    Ok(swept.max(places))
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sea_orm::ConnectionTrait;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,7 +16,7 @@ use crate::access::Visitor;
 use crate::access::receive::Judge;
 use crate::control::repository::deliveries::{self, Listed};
 use crate::error::ApiError;
-use crate::extract::{Payload, Query, Reader, Writer};
+use crate::extract::{Payload, Query, Reader};
 use crate::routes::fields::Fields;
 use crate::routes::ids::is_id;
 use crate::state::AppState;
@@ -29,6 +30,9 @@ const LIMIT_DEFAULT: u32 = 100;
 
 /// Deliveries that one listing looks through; the next one goes on behind them.
 const SCANNED_MAX: i64 = 2_000;
+
+/// What the trail says of an event that was had once more.
+const AGAIN: &str = "webhook_replay";
 
 const SINCE: &str = "must be a time as in RFC 3339, or the id of an event of this webhook";
 
@@ -69,16 +73,16 @@ async fn list(
     if status.as_deref().is_some_and(|word| !["pending", "delivered", "dropped"].contains(&word)) {
         query.refuse("status", "must be `pending`, `delivered` or `dropped`");
     }
-    let cursor = query.text("cursor").map(str::to_owned);
-    let mut before = (i64::MAX, i64::MAX, String::new());
-    if let Some(cursor) = cursor {
-        match deliveries::by_id(on, &endpoint.id, &cursor).await? {
-            Some(row) => before = (row.event_seq, row.created_at, row.id),
-            None => query.refuse("cursor", "is no `next_cursor` of this listing"),
-        }
+    let before = match query.text("cursor").map(Place::parse) {
+        None => Some(Place::START),
+        Some(place) => place,
+    };
+    if before.is_none() {
+        query.refuse("cursor", "is no `next_cursor` of this listing");
     }
     query.finish()?;
-    let found = deliveries::list(on, &endpoint.id, (before.0, before.1, &before.2), SCANNED_MAX).await?;
+    let Place { event_seq, created_at, id } = before.unwrap_or(Place::START);
+    let found = deliveries::list(on, &endpoint.id, (event_seq, created_at, &id), SCANNED_MAX).await?;
     let may_be_more = i64::try_from(found.len()).is_ok_and(|count| count == SCANNED_MAX);
     let mut judge = Judge::new(&endpoint.user_id, state.clock.now_us());
     let mut list = DeliveryList { deliveries: Vec::new(), next_cursor: None };
@@ -88,9 +92,9 @@ async fn list(
             list.next_cursor = last;
             return Ok(Json(list));
         }
-        last = Some(row.id.clone());
+        last = Some(Place::of(&row).text());
         let is_asked = status.as_ref().is_none_or(|status| *status == row.status);
-        if is_asked && may_list(&mut judge, &state, &row).await? {
+        if is_asked && may_list(&mut judge, on, &row).await? {
             list.deliveries.push(row.into());
         }
     }
@@ -98,12 +102,42 @@ async fn list(
     Ok(Json(list))
 }
 
-async fn may_list(judge: &mut Judge<'_>, state: &AppState, row: &Listed) -> Result<bool, ApiError> {
-    let may = judge.may_receive(state.control.read(), &row.kind, row.patient_id.as_deref(), &row.subject_id).await?;
+/// Where a page of deliveries ends. It is written out in the cursor: the row may be gone when the next page is asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    event_seq: i64,
+    created_at: i64,
+    id: String,
+}
+
+impl Place {
+    const START: Self = Self { event_seq: i64::MAX, created_at: i64::MAX, id: String::new() };
+
+    fn of(row: &Listed) -> Self {
+        Self { event_seq: row.event_seq, created_at: row.created_at, id: row.id.clone() }
+    }
+
+    fn text(&self) -> String {
+        format!("{}.{}.{}", self.event_seq, self.created_at, self.id)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let mut number = || parts.next()?.parse().ok();
+        let (event_seq, created_at) = (number()?, number()?);
+        let id = parts.next().filter(|id| is_id(PREFIX, id))?.to_owned();
+        Some(Self { event_seq, created_at, id })
+    }
+}
+
+async fn may_list(judge: &mut Judge<'_>, on: &impl ConnectionTrait, row: &Listed) -> Result<bool, ApiError> {
+    let may = judge.may_receive(on, &row.kind, row.patient_id.as_deref(), &row.subject_id).await?;
     Ok(may && row.status != "withdrawn")
 }
 
 /// Sends an event once more, with fresh tries: the same id, the same bytes.
+///
+/// Wants a key with the scopes `read` and `write`. The patient sees in their trail that it was asked for.
 #[utoipa::path(
     post, path = "/webhooks/{id}/deliveries/{delivery_id}/replay", tag = "webhooks",
     params(
@@ -118,23 +152,25 @@ async fn may_list(judge: &mut Judge<'_>, state: &AppState, row: &Listed) -> Resu
     )
 )]
 async fn replay(
-    Writer(principal): Writer,
+    visitor: Visitor,
     State(state): State<AppState>,
     Path((id, delivery_id)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Delivery>), ApiError> {
+    visitor.principal().require_write()?;
     let no_delivery = || ApiError::not_found("no such delivery");
-    let endpoint = own(&state, principal.user.as_str(), &id).await?;
+    let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
     if !is_id(PREFIX, &delivery_id) {
         return Err(no_delivery());
     }
-    let on = state.control.read();
-    let row = deliveries::by_id(on, &endpoint.id, &delivery_id).await?.ok_or_else(no_delivery)?;
+    // What is had on demand is written down in the same transaction, as every read of another's data.
+    let write = state.control.write().await?;
+    let row = deliveries::by_id(write.on(), &endpoint.id, &delivery_id).await?.ok_or_else(no_delivery)?;
     let mut judge = Judge::new(&endpoint.user_id, state.clock.now_us());
-    if !may_list(&mut judge, &state, &row).await? {
+    if !may_list(&mut judge, write.on(), &row).await? {
         return Err(no_delivery());
     }
     enabled(&endpoint)?;
-    let write = state.control.write().await?;
+    judge.record(write.on(), &visitor, AGAIN).await?;
     let made = outbox::again(write.on(), &endpoint.id, &[row.event_seq], "replay", state.clock.now_us()).await?;
     let made = made.first().ok_or_else(no_delivery)?;
     let made = deliveries::by_id(write.on(), &endpoint.id, made).await?.ok_or_else(no_delivery)?;
@@ -198,6 +234,8 @@ async fn events(
 }
 
 /// Sends everything once more that never arrived since then and is not on its way.
+///
+/// Wants a key with the scopes `read` and `write`. Each patient sees in their trail that it was asked for.
 #[utoipa::path(
     post, path = "/webhooks/{id}/recover", tag = "webhooks", request_body = Recover,
     params(("id" = String, Path, description = "the endpoint's id")),
@@ -210,12 +248,13 @@ async fn events(
     )
 )]
 async fn recover(
-    Writer(principal): Writer,
+    visitor: Visitor,
     State(state): State<AppState>,
     Path(id): Path<String>,
     body: Payload,
 ) -> Result<(StatusCode, Json<Recovered>), ApiError> {
-    let endpoint = own(&state, principal.user.as_str(), &id).await?;
+    visitor.principal().require_write()?;
+    let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
     let mut fields = Fields::parse(&body)?;
     let text = fields.text("since");
     let since = if text.starts_with(EVENT_PREFIX) {
@@ -229,7 +268,7 @@ async fn recover(
     fields.finish()?;
     enabled(&endpoint)?;
     let Some(since) = since else { return Err(unknown()) };
-    let queued = feed::recover(&state.control, &endpoint, since).await?;
+    let queued = feed::recover(&state.control, &endpoint, since, Some((&visitor, AGAIN))).await?;
     state.webhooks.wake(vec![endpoint.id]);
     Ok((StatusCode::ACCEPTED, Json(Recovered { queued })))
 }

@@ -1,4 +1,7 @@
 //! `/webhooks`: endpoints of one's own. What became of events at them is in [`deliveries`].
+//!
+//! An endpoint sends out what its owner may read, so whatever makes, changes or starts it wants a key with both scopes: a
+//! leaked key that may write alone must not read by way of an address of its finder.
 
 pub mod deliveries;
 pub mod schema;
@@ -17,7 +20,7 @@ use crate::control::entities::webhook::Model;
 use crate::control::repository::deliveries as rows;
 use crate::control::repository::webhooks::{self, DisabledBy};
 use crate::error::ApiError;
-use crate::extract::{Payload, Reader, Writer};
+use crate::extract::{Payload, Reader, ReaderWriter, Writer};
 use crate::state::AppState;
 use crate::webhooks::secret::SigningSecret;
 use crate::webhooks::{Kind, OLD_SECRET_US, PER_USER_MAX, outbox};
@@ -36,7 +39,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 
 /// Makes an endpoint. The answer holds the secret, this once.
 ///
-/// At most 20 for each account.
+/// At most 20 for each account. Wants a key with the scopes `read` and `write`, as does whatever sends.
 #[utoipa::path(
     post, path = "/webhooks", tag = "webhooks", request_body = NewWebhook,
     security(("bearer" = []), ("api_key" = [])),
@@ -47,7 +50,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     )
 )]
 async fn create(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     body: Payload,
 ) -> Result<(StatusCode, Json<Webhook>), ApiError> {
@@ -125,7 +128,7 @@ async fn get(
     )
 )]
 async fn change(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     Path(id): Path<String>,
     body: Payload,
@@ -150,15 +153,18 @@ async fn change(
     row.events = events.unwrap_or(row.events);
     row.description = description.unwrap_or(row.description);
     row.updated_at = now_us;
-    if enabled == Some(true) {
-        (row.disabled_at, row.disabled_by, row.failing_since) = (None, None, None);
+    if enabled == Some(true) && row.disabled_at.is_some() {
+        // Until a try succeeds it counts as one that fails: it takes nothing from those that work.
+        (row.disabled_at, row.disabled_by, row.failing_since) = (None, None, Some(now_us));
     }
     webhooks::update(write.on(), &row).await?;
+    let mut dropped = Vec::new();
     if enabled == Some(false) && webhooks::disable(write.on(), &id, DisabledBy::Owner, now_us).await? {
-        rows::drop_pending(write.on(), &id, "endpoint_disabled").await?;
+        dropped = rows::drop_pending(write.on(), &id, outbox::DISABLED).await?;
         (row.disabled_at, row.disabled_by) = (Some(now_us), Some(DisabledBy::Owner.as_str().to_owned()));
     }
     write.commit().await?;
+    outbox::tell_dropped(&state.metrics.webhooks, &id, dropped);
     Ok(Json(Webhook::of(row, now_us)))
 }
 
@@ -193,7 +199,7 @@ async fn remove(
     )
 )]
 async fn rotate_secret(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Webhook>, ApiError> {
@@ -224,7 +230,7 @@ async fn rotate_secret(
     )
 )]
 async fn test(
-    Writer(principal): Writer,
+    ReaderWriter(principal): ReaderWriter,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<Delivery>), ApiError> {

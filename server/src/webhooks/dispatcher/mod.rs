@@ -35,6 +35,9 @@ use crate::state::AppState;
 /// Most requests in flight to one endpoint.
 pub const LANES_MAX: usize = 4;
 
+/// Of the requests in flight one account may have this part: that of one in so many, but those of one endpoint that fails.
+const ACCOUNTS_AT_ONCE: usize = 64;
+
 /// How long an endpoint is another process's after its last sign of life, microseconds.
 const LEASE_US: i64 = 20 * 1_000_000;
 
@@ -73,6 +76,8 @@ struct Shared {
     slots: Arc<Semaphore>,
     /// For those to endpoints that fail: they cannot take the others' place.
     failing_slots: Arc<Semaphore>,
+    /// Requests in flight to the endpoints of one account.
+    account_slots_max: usize,
     records: mpsc::Sender<recorder::Record>,
     stop: CancellationToken,
 }
@@ -144,6 +149,7 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
         lease_until_us: AtomicI64::new(0),
         slots: Arc::new(Semaphore::new(in_flight_max)),
         failing_slots: Arc::new(Semaphore::new(in_flight_max / 2)),
+        account_slots_max: (in_flight_max / ACCOUNTS_AT_ONCE).max(LANES_MAX),
         records,
         stop: stop.clone(),
     });
@@ -153,7 +159,13 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
         figures: state.metrics.webhooks.clone(),
     };
     let recorder = tokio::spawn(recorder.run(recorded));
-    let dispatcher = Dispatcher { shared, workers: HashMap::new(), tasks: JoinSet::new(), ended: Vec::new() };
+    let dispatcher = Dispatcher {
+        shared,
+        workers: HashMap::new(),
+        accounts: HashMap::new(),
+        tasks: JoinSet::new(),
+        ended: Vec::new(),
+    };
     let task = tokio::spawn(async move {
         dispatcher.run(woken).await;
         // The last sender is gone with the dispatcher.
@@ -164,6 +176,7 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
 
 /// A worker that runs.
 struct Worker {
+    user_id: String,
     bell: Arc<Bell>,
     task: tokio::task::Id,
 }
@@ -171,6 +184,8 @@ struct Worker {
 struct Dispatcher {
     shared: Arc<Shared>,
     workers: HashMap<String, Worker>,
+    /// The share of each account that has a worker.
+    accounts: HashMap<String, Arc<Semaphore>>,
     tasks: JoinSet<worker::Ended>,
     /// Endpoints whose worker has nothing to do, still leased.
     ended: Vec<String>,
@@ -264,19 +279,21 @@ impl Dispatcher {
             let write = shared.control.write().await?;
             let taken = leases::take(write.on(), ids, &shared.owner, now_us, until_us).await?;
             write.commit().await?;
-            for leases::Taken { id, failing_since } in taken {
-                self.spawn(id, failing_since.is_some());
+            for leases::Taken { id, user_id, failing_since } in taken {
+                self.spawn(id, user_id, failing_since.is_some());
             }
         }
         Ok(())
     }
 
-    fn spawn(&mut self, id: String, is_failing: bool) {
+    fn spawn(&mut self, id: String, user_id: String, is_failing: bool) {
         self.ended.retain(|ended| *ended != id);
         let bell = Arc::new(Bell::default());
-        let work = worker::work(Arc::clone(&self.shared), id.clone(), Arc::clone(&bell), is_failing);
+        let share = || Arc::new(Semaphore::new(self.shared.account_slots_max));
+        let share = Arc::clone(self.accounts.entry(user_id.clone()).or_insert_with(share));
+        let work = worker::work(Arc::clone(&self.shared), share, id.clone(), Arc::clone(&bell), is_failing);
         let task = self.tasks.spawn(work).id();
-        self.workers.insert(id, Worker { bell, task });
+        self.workers.insert(id, Worker { user_id, bell, task });
     }
 
     fn note_end(&mut self, ended: Result<worker::Ended, JoinError>) {
@@ -291,8 +308,12 @@ impl Dispatcher {
         let Some((id, worker)) = id.and_then(|id| self.workers.remove_entry(&id)) else { return };
         match (worker.bell.is_lost.load(Ordering::SeqCst), worker.bell.is_rung.load(Ordering::SeqCst)) {
             (true, _) => {}
-            (false, true) if !self.shared.stop.is_cancelled() => self.spawn(id, is_failing),
+            (false, true) if !self.shared.stop.is_cancelled() => self.spawn(id, worker.user_id.clone(), is_failing),
             (false, _) => self.ended.push(id),
+        }
+        // Nobody but this map has the share of an account without a worker.
+        if self.accounts.get(&worker.user_id).is_some_and(|share| Arc::strong_count(share) == 1) {
+            self.accounts.remove(&worker.user_id);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::outbox;
 use super::super::schedule::Health;
 use crate::control::repository::deliveries::{self, Dropped, Job, Try};
 use crate::control::repository::users;
@@ -70,8 +71,7 @@ impl Recorder {
                 let _ = record.done.send(is_written);
             }
             for end in written.into_iter().flatten() {
-                self.figures.dropped(end.dropped.len());
-                end.tell(&self.mail);
+                end.tell(&self.figures, &self.mail);
             }
         }
     }
@@ -130,7 +130,7 @@ async fn write(control: &Control, batch: &[Record]) -> control::Result<Vec<End>>
             Health::Failed => DisabledBy::Failing,
         };
         if webhooks::disable(on, &job.webhook_id, by, ended_us).await? {
-            let dropped = deliveries::drop_pending(on, &job.webhook_id, "endpoint_disabled").await?;
+            let dropped = deliveries::drop_pending(on, &job.webhook_id, outbox::DISABLED).await?;
             let owner = users::by_id(on, &job.user_id).await?;
             let letter = owner.map(|owner| letter(owner.email, job, by));
             ends.push(End { webhook_id: job.webhook_id.clone(), by, dropped, letter });
@@ -141,17 +141,9 @@ async fn write(control: &Control, batch: &[Record]) -> control::Result<Vec<End>>
 }
 
 impl End {
-    fn tell(self, mail: &Mailer) {
+    fn tell(self, figures: &Figures, mail: &Mailer) {
         let Self { webhook_id, by, dropped, letter } = self;
-        for Dropped { id, event_id } in dropped {
-            tracing::warn!(
-                event_id,
-                webhook_id,
-                delivery_id = id,
-                cause = "endpoint_disabled",
-                "a webhook's event was dropped"
-            );
-        }
+        outbox::tell_dropped(figures, &webhook_id, dropped);
         tracing::warn!(webhook_id, by = by.as_str(), "a webhook was disabled");
         if let Some(letter) = letter {
             mail.send(letter);

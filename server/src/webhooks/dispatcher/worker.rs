@@ -34,15 +34,22 @@ pub(super) struct Ended {
     pub(super) is_failing: bool,
 }
 
-/// Works until there was nothing to do for a while. `is_failing` is how the endpoint stands at the beginning.
-pub(super) async fn work(shared: Arc<Shared>, id: String, bell: Arc<Bell>, mut is_failing: bool) -> Ended {
+/// Works until there was nothing to do for a while. `share` is what the endpoint's account may have in flight,
+/// `is_failing` how the endpoint stands at the beginning.
+pub(super) async fn work(
+    shared: Arc<Shared>,
+    share: Arc<Semaphore>,
+    id: String,
+    bell: Arc<Bell>,
+    mut is_failing: bool,
+) -> Ended {
     let mut tries: JoinSet<Landed> = JoinSet::new();
     let mut flying: Vec<String> = Vec::new();
     loop {
         bell.is_rung.store(false, Ordering::SeqCst);
         let may_begin = !shared.stop.is_cancelled() && !bell.is_lost.load(Ordering::SeqCst) && shared.has_time();
         while may_begin && flying.len() < if is_failing { LANES_MAX } else { 1 } {
-            let Some(slots) = Slots::take(&shared, is_failing).await else { break };
+            let Some(slots) = Slots::take(&shared, &share, is_failing).await else { break };
             match deliveries::next(shared.control.read(), &id, shared.now_us(), &flying).await {
                 Ok(Some(job)) => {
                     is_failing = job.failing_since.is_some();
@@ -91,20 +98,22 @@ async fn finish(mut tries: JoinSet<Landed>, ended: Ended) -> Ended {
 struct Slots {
     _slot: OwnedSemaphorePermit,
     _failing: Option<OwnedSemaphorePermit>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl Slots {
     /// Waits for a place; `None` if the server stops.
-    async fn take(shared: &Shared, is_failing: bool) -> Option<Self> {
+    async fn take(shared: &Shared, share: &Arc<Semaphore>, is_failing: bool) -> Option<Self> {
         let take = async |from: &Arc<Semaphore>| {
             tokio::select! {
                 slot = Arc::clone(from).acquire_owned() => slot.ok(),
                 () = shared.stop.cancelled() => None,
             }
         };
-        // First the narrower one, so that nobody waits with a place that others could use.
+        // First the narrowest one, so that nobody waits with a place that others could use.
+        let share = take(share).await?;
         let failing = if is_failing { Some(take(&shared.failing_slots).await?) } else { None };
-        Some(Self { _slot: take(&shared.slots).await?, _failing: failing })
+        Some(Self { _slot: take(&shared.slots).await?, _failing: failing, _share: share })
     }
 }
 

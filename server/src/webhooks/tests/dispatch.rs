@@ -110,6 +110,21 @@ async fn a_receiver_that_does_not_answer_is_given_ten_seconds_and_no_more() {
 }
 
 #[tokio::test]
+async fn an_answer_counts_by_its_status_whatever_becomes_of_its_body() {
+    let stage = stage().await;
+    let running = start(&stage);
+    let receiver = Receiver::start().await;
+    let doctor = stage.doctor("Doc").await;
+    for path in ["/broken", "/stuck"] {
+        let (id, _) = endpoint(&stage, &doctor, &receiver.url(path), &ALL).await;
+        test(&stage, &doctor, &id).await;
+        let found = wait_for_one(&stage, &doctor, &id, "delivered", 1).await;
+        assert_eq!((&found["status_code"], &found["error"]), (&json!(200), &Value::Null), "{path}: {found}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_ends_its_endpoint_and_its_owner_is_told() {
     let stage = stage().await;
     let running = start(&stage);
@@ -286,6 +301,46 @@ async fn a_hundred_hanging_endpoints_of_a_thousand_delay_no_other() {
     assert_eq!(receiver.hanging_max(), 100);
     assert_eq!(got.iter().filter(|one| one.path.starts_with("/fine")).count(), 900);
     receiver.release();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_endpoints_all_hang_has_its_share_in_flight_and_no_more() {
+    let stage = stage().await;
+    let receiver = Receiver::start().await;
+    let urls: Vec<_> =
+        (0..40).map(|nth| receiver.url(&format!("/{}/{nth}", if nth < 20 { "hang" } else { "fine" }))).collect();
+    crowd(&stage, &urls).await;
+    let running = start(&stage);
+    receiver.wait_for(28).await;
+    receiver.release();
+    receiver.wait_for(40).await;
+    running.stop().await;
+    assert_eq!(receiver.hanging_max(), 8, "of 512 an account has one in 64");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_enabled_again_counts_as_failing_until_a_try_succeeds() {
+    let stage = stage().await;
+    let receiver = Receiver::start().await;
+    let doctor = stage.doctor("Doc").await;
+    let (id, _) = endpoint(&stage, &doctor, &receiver.url("/status/200"), &ALL).await;
+    let path = format!("/webhooks/{id}");
+    let switch = async |on: bool| {
+        let (status, shown) = stage.send(Some(&doctor.key), "PATCH", &path, Some(&json!({"enabled": on}))).await;
+        assert_eq!(status, 200, "{shown}");
+        shown["failing_since"].clone()
+    };
+    assert_eq!(switch(true).await, Value::Null, "it was never disabled");
+    switch(false).await;
+    let since = json!(stage.ago(0.0));
+    assert_eq!(switch(true).await, since);
+    stage.clock.advance(Duration::from_mins(1));
+    assert_eq!(switch(true).await, since, "that it is enabled is no success");
+    let running = start(&stage);
+    test(&stage, &doctor, &id).await;
+    wait_for_one(&stage, &doctor, &id, "delivered", 1).await;
+    assert_eq!(stage.read(&doctor.key, &path).await["failing_since"], Value::Null);
     running.stop().await;
 }
 

@@ -213,3 +213,29 @@ async fn deliveries_are_listed_by_status_and_page_by_page() {
     assert_eq!(dropped["deliveries"], json!([]));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_that_may_write_alone_sends_nothing_out() {
+    let stage = stage().await;
+    let doctor = stage.doctor("Doc").await;
+    let (id, _) = endpoint(&stage, &doctor, "https://8.8.8.8/", &ALL).await;
+    let before = stage.read(&doctor.key, "/webhooks").await;
+    let made = test(&stage, &doctor, &id).await;
+    let path = format!("/webhooks/{id}");
+    for (method, path, body) in [
+        ("POST", "/webhooks".to_owned(), json!({"url": "https://9.9.9.9/", "events": ALL})),
+        ("PATCH", path.clone(), json!({"url": "https://9.9.9.9/"})),
+        ("POST", format!("{path}/rotate-secret"), json!({})),
+        ("POST", format!("{path}/test"), json!({})),
+        ("POST", format!("{path}/deliveries/{made}/replay"), json!({})),
+        ("POST", format!("{path}/recover"), json!({"since": "2026-01-01T00:00:00Z"})),
+    ] {
+        for key in [&doctor.write_key, &doctor.read_key] {
+            assert_eq!(stage.send(Some(key), method, &path, Some(&body)).await.0, 403, "{method} {path}");
+        }
+    }
+    assert_eq!(stage.read(&doctor.key, "/webhooks").await, before);
+    assert_eq!(deliveries(&stage, &doctor, &id).await.len(), 1);
+    // It may put an end to one.
+    assert_eq!(stage.send(Some(&doctor.write_key), "DELETE", &path, None).await.0, 204);
+}

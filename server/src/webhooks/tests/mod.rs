@@ -1,5 +1,6 @@
 //! Webhooks in process: edge, database, dispatcher, a receiver on the loopback, and a clock that tests move.
 
+mod again;
 mod dispatch;
 mod endpoints;
 mod inward;

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use serde_json::Value;
 
 use super::{DEADLINE, POLL};
@@ -30,7 +31,7 @@ impl Got {
     }
 }
 
-/// A server on the loopback. `/status/N/…` answers N, `/hang/…` waits for [`Receiver::release`], `/endless` does not end,
+/// A server on the loopback. `/status/N/…` answers N, `/hang/…` waits for [`Receiver::release`], `/endless` does not end, `/broken` breaks off, `/stuck` goes silent,
 /// `/later/S` is 503 with `Retry-After: S`, `/redirect` leads to `/status/200`; what [`Receiver::set`] has set wins.
 #[derive(Clone)]
 pub(super) struct Receiver {
@@ -124,6 +125,19 @@ async fn take(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, b
             drop(shared.released.subscribe().wait_for(|released| *released).await);
             shared.hanging.fetch_sub(1, Ordering::SeqCst);
             StatusCode::OK.into_response()
+        }
+        (Some("broken"), _) => {
+            let begun = futures::stream::iter([Ok(Bytes::from_static(b"begun"))]);
+            // The head and the beginning leave before it breaks.
+            let breaks = futures::stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("broken"))
+            });
+            Body::from_stream(begun.chain(breaks)).into_response()
+        }
+        (Some("stuck"), _) => {
+            let begun = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"begun"))]);
+            Body::from_stream(begun.chain(futures::stream::pending())).into_response()
         }
         (Some("endless"), _) => {
             let piece = || Some((Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 16 << 10])), ()));
