@@ -36,6 +36,7 @@ mod process;
 mod query;
 mod receiver;
 mod report;
+mod shared;
 mod traffic;
 mod watch;
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Bench;
 use crate::Result;
-use crate::accounts::{self, Shared};
 use crate::client::Head;
 use crate::ingest::{self, Ingested};
 use crate::query;
 use crate::report::Target::{AtMost, None as NoTarget};
 use crate::report::percentile_ms;
+use crate::shared::{self, Shared};
 use crate::traffic::{Progress, Traffic};
 use crate::watch::{self, ParquetFiles};
 
@@ -28,7 +28,7 @@ impl Bench<'_> {
     /// Lets a doctor in to everybody, and reads.
     pub(super) fn sharing(&mut self, data_dir: &Path) -> Result<()> {
         eprintln!("a doctor reads everybody's check-ins");
-        let shared = accounts::share(data_dir)?;
+        let shared = shared::share(data_dir)?;
         self.reads_alone(data_dir, &shared)?;
         self.reads_beside_ingest(data_dir, &shared)
     }
