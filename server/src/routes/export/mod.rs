@@ -59,7 +59,10 @@ impl Format {
 /// If the server cannot go on in the middle, the connection breaks.
 #[utoipa::path(
     get, path = "/export", tag = "export",
-    params(("format" = Option<String>, Query, description = "`json` by default, `ndjson` or `zip-parquet`")),
+    params(
+        ("format" = Option<String>, Query, description = "`json` by default, `ndjson` or `zip-parquet`",
+            pattern = "^(json|ndjson|zip-parquet)$"),
+    ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (
