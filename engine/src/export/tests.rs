@@ -120,7 +120,9 @@ fn heart_rates(days: i64, a_day: i64) -> Vec<(Key, f64)> {
     let key = |at, (source, device): (&str, Option<&str>)| {
         ("heart_rate".to_owned(), at, source.to_owned(), device.map(str::to_owned))
     };
-    times.flat_map(|at| origins.map(|origin| (key(at, origin), 60.0 + (at % 7) as f64 / 4.0))).collect()
+    times
+        .flat_map(|at| origins.map(|origin| (key(at, origin), 60.0 + f64::from(i8::try_from(at % 7).unwrap()) / 4.0)))
+        .collect()
 }
 
 #[derive(Debug, Clone)]

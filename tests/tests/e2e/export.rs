@@ -28,29 +28,33 @@ fn time(at_us: i64) -> String {
     engine::time::format(at_us)
 }
 
+/// Metric, time, source and device; value.
+type Point = ((&'static str, i64, &'static str, Option<&'static str>), f64);
+
 /// Points over two years, many identities met more than once, values with all digits that an f64 has.
-fn generated(seed: u64, count: usize) -> Vec<((&'static str, i64, &'static str, Option<&'static str>), f64)> {
+fn generated(seed: u64, count: usize) -> Vec<Point> {
     let mut state = seed;
     let mut next = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
+    let number = |whole: u64| f64::from(u32::try_from(whole).unwrap());
     let mut point = || {
         let metric = ["heart_rate", "hrv", "spo2", "steps"][usize::try_from(next(4)).unwrap()];
         let source = ["watch", "phone \"7\" ü"][usize::try_from(next(2)).unwrap()];
         let device = [None, Some("left"), Some("right\\")][usize::try_from(next(3)).unwrap()];
         let at_us = START_US + i64::try_from(next(2_000) * 31_557_000_000 + next(2) * 250_001).unwrap();
         let value = match metric {
-            "steps" => next(20_000) as f64,
-            "spo2" => 30.0 + next(700) as f64 / 10.0,
-            _ => 15.0 + next(1 << 30) as f64 / f64::from(1 << 22) / 3.0,
+            "steps" => number(next(20_000)),
+            "spo2" => 30.0 + number(next(700)) / 10.0,
+            _ => 15.0 + number(next(1 << 30)) / f64::from(1 << 22) / 3.0,
         };
         ((metric, at_us, source, device), value)
     };
     (0..count).map(|_| point()).collect()
 }
 
-async fn send(client: &Client, points: &[((&'static str, i64, &'static str, Option<&'static str>), f64)]) {
+async fn send(client: &Client, points: &[Point]) {
     for chunk in points.chunks(500) {
         let body: Vec<Value> = chunk
             .iter()
