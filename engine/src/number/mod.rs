@@ -36,7 +36,7 @@ pub fn write_u64(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(room.get(start..).unwrap_or_default());
 }
 
-/// Writes what [`write`] would at the end of `room`, so that what follows a number can stand behind it already; gives
+/// Writes what [`write()`] would at the end of `room`, so that what follows a number can stand behind it already; gives
 /// where it begins. `None`, and nonsense in `room`, for the few values that are neither whole nor have two decimals.
 #[inline]
 pub(crate) fn write_before(value: f64, is_count: bool, room: &mut [u8; ROOM_BYTES]) -> Option<usize> {

@@ -21,7 +21,7 @@ use crate::control::pages::TRAILS;
 
 /// Places that are listed; more are counted.
 const LISTED_MAX: usize = 100;
-/// SQLite's file format, sections 1.3 and 4.1 (https://www.sqlite.org/fileformat2.html).
+/// SQLite's file format, sections 1.3 and 4.1 (<https://www.sqlite.org/fileformat2.html>).
 const PAGE_BYTES_AT: u64 = 16;
 const WAL_HEADER_BYTES: u64 = 32;
 const WAL_PAGE_BYTES_AT: u64 = 8;
