@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod engine;
 pub mod error;
 pub mod export;
+pub mod import;
 pub mod ingest;
 mod latest;
 pub mod number;

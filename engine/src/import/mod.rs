@@ -1,0 +1,161 @@
+//! Files of watches and phones, read into points: what the importers of the makers' formats have in common.
+//!
+//! ```text
+//! file ─▶ importer (one per maker, streaming) ─▶ Sink: samples, pieces of a day, totals of a day, what was skipped
+//! ```
+//!
+//! An importer is deterministic: the same bytes give the same calls in the same order, so that an import can be taken up
+//! again by reading the file from its beginning and dropping what was acknowledged before. Its memory is bounded
+//! whatever the file holds.
+//!
+//! Not here: jobs, uploads, whose points they are; how the pieces of several files become the total of a day.
+
+use std::fmt;
+
+/// Who measured: the source and the device, as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Maker<'a> {
+    /// The source, 1 to 64 characters.
+    pub source: &'a str,
+    /// The device, 1 to 128 characters, the same text for the same device in every file.
+    pub device: Option<&'a str>,
+}
+
+/// One measured value, stored as it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample<'a> {
+    /// Key of the catalogue.
+    pub metric: &'static str,
+    /// In the metric's canonical unit; the sink checks the bounds.
+    pub value: f64,
+    /// Where the contract wants it: a sample's start, a sleep's end. Microseconds UTC.
+    pub recorded_at: i64,
+    /// Who measured it.
+    pub maker: Maker<'a>,
+}
+
+/// What the pieces of a day add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Daily {
+    /// Pieces are `steps_sample`, the total is `steps`.
+    Steps,
+    /// Pieces are `calories_sample`, the total is `calories`: active and basal energy, kcal.
+    Calories,
+}
+
+impl Daily {
+    /// The metric of the pieces.
+    pub fn piece_metric(self) -> &'static str {
+        match self {
+            Self::Steps => "steps_sample",
+            Self::Calories => "calories_sample",
+        }
+    }
+
+    /// The metric of the day's total.
+    pub fn total_metric(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Calories => "calories",
+        }
+    }
+}
+
+/// A part of a day's total: so many steps, so much energy, between two moments.
+///
+/// Pieces of different makers may overlap; which of them counts where is decided when the total is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Piece<'a> {
+    /// What it is a piece of.
+    pub daily: Daily,
+    /// Quantities that add up even where they overlap in time are of different strands: active and basal energy,
+    /// a watch's counters of walking and of running. Overlaps are settled inside a strand, strands are summed.
+    pub strand: u8,
+    /// First microsecond, UTC; a piece is stored here.
+    pub start: i64,
+    /// First microsecond behind; `start` for a moment.
+    pub end: i64,
+    /// Steps, or kcal.
+    pub value: f64,
+    /// Offset from UTC of the local time that the file says, seconds east.
+    pub offset_s: i32,
+    /// Where pieces overlap, those of the lower rank count: 0 for a watch, 1 for a phone, 2 for anything else.
+    pub rank: u8,
+    /// Who counted it.
+    pub maker: Maker<'a>,
+}
+
+/// The total of a local day as the maker says it, stored as it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DayTotal<'a> {
+    /// Of what.
+    pub daily: Daily,
+    /// The local day's first microsecond, UTC.
+    pub start: i64,
+    /// Steps, or kcal.
+    pub value: f64,
+    /// Who counted it.
+    pub maker: Maker<'a>,
+}
+
+/// Something for us in a file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Found<'a> {
+    /// A value.
+    Sample(Sample<'a>),
+    /// A part of a day's total.
+    Piece(Piece<'a>),
+    /// A day's total.
+    DayTotal(DayTotal<'a>),
+}
+
+/// Why an importer must end before its file does.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// Somebody cancelled the import, or the server goes down.
+    #[error("the import was stopped")]
+    Asked,
+    /// The points could not be stored.
+    #[error(transparent)]
+    Failed(#[from] crate::Error),
+}
+
+/// Where an importer puts what it finds: the job of an import, or a test.
+///
+/// An error of any method ends the reading; the importer hands it on as [`Fault::Stopped`].
+pub trait Sink {
+    /// Takes something.
+    ///
+    /// # Errors
+    /// When no more may come.
+    fn found(&mut self, found: Found<'_>) -> Result<(), Stop>;
+
+    /// Something that is not taken: `reason` is one of a fixed few, in words for people; `example` says which one, and
+    /// is only asked for the first time.
+    fn skipped(&mut self, reason: &'static str, example: &dyn fmt::Display);
+
+    /// So many bytes of the file (as it lies there, compressed or not) are read. Called at least once a mebibyte.
+    ///
+    /// # Errors
+    /// When no more may come.
+    fn reached(&mut self, bytes: u64) -> Result<(), Stop>;
+}
+
+/// Why a file could not be read to its end. What was found before it stands.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file is broken, or is no such file.
+    #[error("broken at byte {at}: {what}")]
+    Broken {
+        /// Offset in the file (of a part of an archive: inside that part, which `what` names).
+        at: u64,
+        /// What is wrong, for people; holds nothing but what the file says.
+        what: String,
+    },
+    /// The sink wanted no more.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
+    /// The file could not be read from the disk.
+    #[error("reading the file: {0}")]
+    Io(#[from] std::io::Error),
+}
