@@ -190,6 +190,16 @@ fn fault_json(fault: &Fault) -> Value {
     json!({ "loc": loc, "msg": fault.msg, "type": fault.kind.as_str() })
 }
 
+impl ApiError {
+    /// What `detail` holds, for answers that have begun already.
+    pub(crate) fn detail(&self) -> Value {
+        match &self.detail {
+            Detail::Text(text) => Value::from(text.as_ref()),
+            Detail::Faults(faults) => Value::from(faults.clone()),
+        }
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.detail {

@@ -26,6 +26,7 @@ pub mod routes;
 pub mod serve;
 pub mod shutdown;
 pub mod state;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;

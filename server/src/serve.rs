@@ -193,6 +193,12 @@ impl Server {
         let dispatcher = dispatcher::start(&state)?;
         let edge = Arc::new(Edge::new(router::router(state.clone()), state.clone()));
         let connections = Connections::new(&state.config, edge, state.metrics.clone());
+        let streams = Arc::clone(&state.streams);
+        let stop = async move {
+            stop.await;
+            // They would go on for as long as their clients send.
+            streams.close();
+        };
         connections.serve(listener, stop, Duration::from_secs(state.config.listen.stop_s)).await;
         // Behind the last request: what it has caused may still be sent, and is sent after the next start if not.
         if let Some(dispatcher) = dispatcher {

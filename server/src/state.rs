@@ -13,6 +13,7 @@ use crate::extract::payload::Room;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
+use crate::stream::Streams;
 use crate::webhooks::Webhooks;
 
 /// The open parts of the server. `Clone` is a few reference counts.
@@ -42,6 +43,8 @@ pub struct AppState {
     pub room: Room,
     /// Places for exports.
     pub exports: Arc<Exports>,
+    /// Places for streams of points.
+    pub streams: Arc<Streams>,
 }
 
 impl AppState {
@@ -59,7 +62,8 @@ impl AppState {
         let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone());
         let room = Room::new(config.limits.bodies_bytes_max);
         let exports = Arc::new(Exports::new(&config.limits));
+        let streams = Arc::new(Streams::new(&config.limits));
         let metrics = Metrics::new();
-        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics, rates, room, exports }
+        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics, rates, room, exports, streams }
     }
 }

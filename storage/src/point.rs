@@ -151,6 +151,11 @@ impl Origins {
         if let Some(found) = self.iter().position(|pair| pair == (source, device)) {
             return u16::try_from(found).ok();
         }
+        self.append(source, device)
+    }
+
+    /// Adds a pair of which the caller knows that it is not there. `None` when there are 65,536 already.
+    pub fn append(&mut self, source: &str, device: Option<&str>) -> Option<u16> {
         let index = u16::try_from(self.ends.len()).ok()?;
         self.text.push_str(source);
         let source_end = u32::try_from(self.text.len()).ok()?;

@@ -4,6 +4,7 @@
 //! cargo run --release -p benches --example load                      # 1,000 people, 30 days, 10 M points
 //! cargo run --release -p benches --example load -- --points 1000000  # a tenth of that
 //! cargo run --release -p benches --example load -- --webhooks        # check-ins, and who is told of them
+//! cargo run --release -p benches --example load -- --stream          # the same points as NDJSON and as Arrow
 //! cargo run --release -p benches --example load -- --help
 //! ```
 //!
@@ -92,6 +93,9 @@ pub(crate) struct Args {
     /// Measures webhooks, and nothing else.
     #[arg(long)]
     webhooks: bool,
+    /// Measures streams of points, and nothing else.
+    #[arg(long, conflicts_with = "url")]
+    stream: bool,
     /// The control database of `--webhooks`, an empty one: `postgres://…`. SQLite if not given.
     #[arg(long, requires = "webhooks")]
     control: Option<String>,

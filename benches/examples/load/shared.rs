@@ -16,8 +16,8 @@ pub(crate) struct Shared {
     pub(crate) patient_ids: Vec<String>,
 }
 
-/// Gives everybody of a data directory a check-in on each of the last 30 days, and makes a doctor whom they let read.
-pub(crate) fn share(data_dir: &Path) -> Result<Shared> {
+/// Gives everybody of a data directory a check-in on each of the last 30 days, and makes a doctor whom they allow this.
+pub(crate) fn share(data_dir: &Path, permissions: &str) -> Result<Shared> {
     with_accounts(data_dir, async |control, auth| {
         let mut patient_ids: Vec<String> = Vec::new();
         loop {
@@ -36,7 +36,7 @@ pub(crate) fn share(data_dir: &Path) -> Result<Shared> {
         let doctor = auth.register(doctor).await?;
         let write = control.write().await?;
         for (number, patient_id) in patient_ids.iter().enumerate() {
-            let_in(&write, number, &doctor.id, patient_id, control.now_us()).await?;
+            let_in(&write, number, (&doctor.id, patient_id), permissions, control.now_us()).await?;
         }
         write.commit().await?;
         let doctor_key = new_key(auth, &doctor.id).await?;
@@ -45,13 +45,19 @@ pub(crate) fn share(data_dir: &Path) -> Result<Shared> {
     })
 }
 
-async fn let_in(write: &Write, number: usize, doctor_id: &str, patient_id: &str, now_us: i64) -> Result<()> {
+async fn let_in(
+    write: &Write,
+    number: usize,
+    (doctor_id, patient_id): (&str, &str),
+    permissions: &str,
+    now_us: i64,
+) -> Result<()> {
     let row = grant::Model {
         id: format!("grt_{number:016}"),
         doctor_id: doctor_id.to_owned(),
         patient_email: format!("{patient_id}@example.org"),
         patient_id: Some(patient_id.to_owned()),
-        permissions: "check_ins".to_owned(),
+        permissions: permissions.to_owned(),
         message: None,
         status: "active".to_owned(),
         created_at: now_us,

@@ -13,6 +13,7 @@ use crate::catalogue::Catalogue;
 use crate::error::{Error, Fault, FaultKind, Loc, Result};
 use crate::export::Export;
 use crate::ingest;
+use crate::ingest::stream::StreamMetrics;
 use crate::latest::{Latest, LatestCache};
 use crate::query::bucket::Buckets;
 use crate::query::budget::to_error;
@@ -109,6 +110,11 @@ impl Engine {
     /// As [`Self::parse_bulk`].
     pub fn parse_single(&self, user: UserId, body: &mut [u8]) -> Result<PointBatch> {
         ingest::parse_single(&self.catalogue, self.metrics.ids(), user, self.clock.now_us(), body)
+    }
+
+    /// What the points of a stream are checked against, for [`crate::ingest::stream::Decoder`].
+    pub fn stream_metrics(&self) -> StreamMetrics<'_> {
+        StreamMetrics { catalogue: &self.catalogue, ids: &self.metrics }
     }
 
     /// Appends; the points are durable and visible when it returns `Ok`.

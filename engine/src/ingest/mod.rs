@@ -1,7 +1,7 @@
 //! A body of JSON into validated columns in canonical units: all of it, or every fault with its place.
 //!
 //! ```text
-//! body ─▶ copy with padding ─▶ simd-json tape ─▶ walk (json, validate) ─▶ columns ─▶ counting sort ─▶ PointBatch
+//! body ─▶ copy with padding ─▶ simd-json tape ─▶ walk (json) ─▶ check ─▶ columns ─▶ counting sort ─▶ PointBatch
 //!                                   └─ refused ─▶ examine (malformed): where, or numbers too large to be told
 //! ```
 //!
@@ -25,8 +25,11 @@
 //!
 //! Not here: how large a body may be, whose points they are, what durability means.
 
+mod check;
+mod columns;
 mod json;
 mod malformed;
+pub mod stream;
 mod validate;
 
 use std::cell::Cell;
@@ -34,7 +37,8 @@ use std::cell::Cell;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 use storage::{MetricId, PointBatch, UserId};
 
-use self::json::{Columns, Walk};
+use self::check::Check;
+use self::columns::Columns;
 use self::malformed::{Finding, NESTING_MAX};
 use self::validate::Faults;
 use crate::catalogue::Catalogue;
@@ -66,9 +70,13 @@ pub fn parse_bulk(
     body: &[u8],
 ) -> Result<PointBatch> {
     parse(body, |nodes, columns| {
-        let mut walk = Walk::new(catalogue, now_us, columns);
-        walk.bulk(nodes);
-        walk.finish(ids, user)
+        columns.begin(catalogue.len());
+        let mut check = Check::new(catalogue, now_us, columns);
+        json::bulk(nodes, &mut check);
+        match check.take_faults() {
+            Some(faults) => Err(Error::Invalid(faults)),
+            None => columns.batch(ids, user),
+        }
     })
 }
 
@@ -84,81 +92,94 @@ pub fn parse_single(
     body: &[u8],
 ) -> Result<PointBatch> {
     parse(body, |nodes, columns| {
-        let mut walk = Walk::new(catalogue, now_us, columns);
-        walk.single(nodes);
-        walk.finish(ids, user)
+        columns.begin(catalogue.len());
+        let mut check = Check::new(catalogue, now_us, columns);
+        json::single(nodes, &mut check);
+        match check.take_faults() {
+            Some(faults) => Err(Error::Invalid(faults)),
+            None => columns.batch(ids, user),
+        }
     })
 }
 
+/// Reads a body with the thread's scratch and hands its tape to `walk`; of a body that is refused, finds out why.
 fn parse(body: &[u8], walk: impl Fn(&[Node<'_>], &mut Columns) -> Result<PointBatch>) -> Result<PointBatch> {
-    Scratch::with(|scratch| scratch.parse(body, walk))
+    Desk::with(|Desk { scratch, columns }| {
+        if let Ok(outcome) = scratch.walk(body, |nodes| walk(nodes, columns)) {
+            return outcome;
+        }
+        let (offset, what) = match malformed::examine(body) {
+            Finding::Malformed { offset, what } => (offset, what),
+            Finding::Valid { oversized } => {
+                let tamed = malformed::tame(body, &oversized);
+                match scratch.walk(&tamed, |nodes| walk(nodes, columns)) {
+                    Ok(outcome) => return outcome,
+                    Err(error) => (error.index(), "it could not be read"),
+                }
+            }
+        };
+        Err(Error::Invalid(Faults::malformed(offset, what)))
+    })
 }
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static DESK: Cell<Option<Box<Desk>>> = const { Cell::new(None) };
 }
 
 /// What a thread keeps between bodies.
+#[derive(Default)]
+struct Desk {
+    scratch: Scratch,
+    columns: Columns,
+}
+
+impl Desk {
+    /// Lends the thread's desk to `work`, and keeps it if it has not grown large.
+    fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut desk = DESK.take().unwrap_or_default();
+        let outcome = work(&mut desk);
+        if desk.scratch.is_modest() {
+            DESK.set(Some(desk));
+        }
+        outcome
+    }
+}
+
+/// What simd-json needs to make a tape.
 struct Scratch {
     /// The body and [`INPUT_PADDING`]: simd-json writes unescaped strings into it, so the body itself stays as it came
     /// and can be examined when it is refused.
     padded: Vec<u8>,
     buffers: Buffers,
     tape: Tape<'static>,
-    columns: Columns,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { padded: Vec::new(), buffers: Buffers::with_max_depth(0, NESTING_MAX), tape: Tape(Vec::new()) }
+    }
+}
+
+impl std::fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scratch({} bytes)", self.padded.capacity())
+    }
 }
 
 impl Scratch {
-    /// Lends the thread's scratch to `work`, and keeps it if it has not grown large.
-    fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
-        let mut scratch = SCRATCH.take().unwrap_or_else(|| Box::new(Self::new()));
-        let outcome = work(&mut scratch);
-        if scratch.is_modest() {
-            SCRATCH.set(Some(scratch));
-        }
-        outcome
-    }
-
-    fn new() -> Self {
-        Self {
-            padded: Vec::new(),
-            buffers: Buffers::with_max_depth(0, NESTING_MAX),
-            tape: Tape(Vec::new()),
-            columns: Columns::default(),
-        }
-    }
-
     fn is_modest(&self) -> bool {
         self.padded.capacity() <= SCRATCH_BODY_BYTES_MAX && self.tape.0.capacity() <= SCRATCH_NODES_MAX
     }
 
-    /// Makes the tape of `body` and hands it to `walk`; of a body that is refused, finds out why.
-    fn parse(
-        &mut self,
-        body: &[u8],
-        walk: impl Fn(&[Node<'_>], &mut Columns) -> Result<PointBatch>,
-    ) -> Result<PointBatch> {
-        if let Ok(outcome) = self.walk(body, &walk) {
-            return outcome;
-        }
-        let (offset, what) = match malformed::examine(body) {
-            Finding::Malformed { offset, what } => (offset, what),
-            Finding::Valid { oversized } => match self.walk(&malformed::tame(body, &oversized), &walk) {
-                Ok(outcome) => return outcome,
-                Err(error) => (error.index(), "it could not be read"),
-            },
-        };
-        Err(Error::Invalid(Faults::malformed(offset, what)))
-    }
-
-    fn walk<T>(&mut self, body: &[u8], walk: &impl Fn(&[Node<'_>], &mut Columns) -> T) -> Result<T, simd_json::Error> {
+    /// Makes the tape of a text and hands it to `walk`.
+    fn walk<T>(&mut self, text: &[u8], walk: impl FnOnce(&[Node<'_>]) -> T) -> Result<T, simd_json::Error> {
         self.padded.clear();
-        self.padded.reserve_exact(body.len() + INPUT_PADDING);
-        self.padded.extend_from_slice(body);
-        self.padded.resize(body.len() + INPUT_PADDING, b' ');
+        self.padded.reserve_exact(text.len() + INPUT_PADDING);
+        self.padded.extend_from_slice(text);
+        self.padded.resize(text.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
-        let filled = simd_json::fill_tape_padded(&mut self.padded, body.len(), &mut self.buffers, &mut tape);
-        let outcome = filled.map(|()| walk(&tape.0, &mut self.columns));
+        let filled = simd_json::fill_tape_padded(&mut self.padded, text.len(), &mut self.buffers, &mut tape);
+        let outcome = filled.map(|()| walk(&tape.0));
         self.tape = tape.reset();
         outcome
     }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::stream::LINE_BYTES_MAX;
 use super::{DEVICE_CHARS_MAX, POINTS_MAX, SOURCE_CHARS_MAX};
 use crate::catalogue::{Catalogue, Metric};
 use crate::error::{FAULTS_MAX, Fault, FaultKind, Loc};
@@ -35,6 +36,9 @@ pub(super) enum Complaint {
     /// Most characters.
     Length(usize),
     ControlCharacter,
+    NotUser,
+    NotGranted,
+    LineLength,
 }
 
 impl Complaint {
@@ -61,6 +65,9 @@ impl Complaint {
             Self::BeforeEpoch => "must not lie before 1970-01-01T00:00:00Z".into(),
             Self::TooFarAhead => "must not lie more than 24 hours ahead of now".into(),
             Self::Length(chars_max) => format!("must have 1 to {chars_max} characters").into(),
+            Self::NotGranted => "no active grant lets you write for this person".into(),
+            Self::LineLength => format!("must have at most {LINE_BYTES_MAX} bytes").into(),
+            Self::NotUser => "must be the id of a person, such as usr_7jRtHvBk".into(),
             Self::ControlCharacter => "must not hold control characters".into(),
         }
     }

@@ -26,6 +26,7 @@ mod standing;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod writing;
 
 use std::net::IpAddr;
 
@@ -156,13 +157,18 @@ pub async fn admit(
         return Err(AccessError::Denied);
     }
     let patient = users::by_id(write.on(), patient_id).await?.ok_or(AccessError::Denied)?;
+    let actor = actor(principal, *address);
+    audit::append(write.on(), (patient_id, &grant.id), actor, look, now_us).await?;
+    Ok(Admitted { write, patient, user, permissions: granted })
+}
+
+/// Somebody as their record names them.
+fn actor(principal: &Principal, address: IpAddr) -> audit::Actor<'_> {
     let (means, means_id) = match &principal.means {
         Means::Token { jti, .. } => ("token", jti.as_str()),
         Means::Key { id, .. } => ("key", &**id),
     };
-    let actor = audit::Actor { id: principal.user.as_str(), means, means_id, address: address.to_string() };
-    audit::append(write.on(), (patient_id, &grant.id), actor, look, now_us).await?;
-    Ok(Admitted { write, patient, user, permissions: granted })
+    audit::Actor { id: principal.user.as_str(), means, means_id, address: address.to_string() }
 }
 
 fn is_active(status: &str, now_us: i64, expires_at: Option<i64>) -> bool {

@@ -44,6 +44,10 @@ pub struct Limits {
     pub exports_max: u32,
     /// Longest time for which the client of an export takes nothing, seconds.
     pub export_stall_s: u64,
+    /// Streams of points that run at once, all accounts together.
+    pub streams_max: u32,
+    /// Longest time for which the client of a stream sends nothing, seconds.
+    pub stream_stall_s: u64,
 }
 
 impl Default for Limits {
@@ -66,6 +70,8 @@ impl Default for Limits {
             request_s: 60,
             exports_max: 2,
             export_stall_s: 60,
+            streams_max: 16,
+            stream_stall_s: 60,
         }
     }
 }
@@ -100,6 +106,8 @@ impl Limits {
             ("request_s", self.request_s),
             ("exports_max", u64::from(self.exports_max)),
             ("export_stall_s", self.export_stall_s),
+            ("streams_max", u64::from(self.streams_max)),
+            ("stream_stall_s", self.stream_stall_s),
         ];
         for (key, value) in at_least_one {
             if value == 0 {

@@ -9,18 +9,18 @@ use super::payload::Lease;
 use crate::error::ApiError;
 
 /// Largest zstd window that is taken, as a power of two: 8 MiB, what RFC 8878 (section 3.1.1.1.2) asks everyone for.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     Gzip,
     Zstd,
 }
 
 impl Coding {
     /// The one coding of a request; `None` if it is sent as it is. Anything else, two codings included, is 415.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
         let Some(value) = headers.get(header::CONTENT_ENCODING) else {
             return Ok(None);
         };

@@ -38,6 +38,16 @@ pub fn render<'a>(points: impl IntoIterator<Item = Point<'a>>, body: &mut Vec<u8
     body.extend_from_slice(b"]}");
 }
 
+/// Appends a line of `POST /api/v1/wearables/stream`, a point of this person.
+pub fn render_line(point: &Point<'_>, user_id: &str, times: &mut Formatter, lines: &mut Vec<u8>) {
+    render_point(point, times, lines);
+    // Before the brace that closes the point.
+    lines.pop();
+    lines.extend_from_slice(br#","user_id":""#);
+    lines.extend_from_slice(user_id.as_bytes());
+    lines.extend_from_slice(b"\"}\n");
+}
+
 /// One point; names hold nothing that JSON would escape but for the source, which might.
 fn render_point(point: &Point<'_>, times: &mut Formatter, body: &mut Vec<u8>) {
     body.extend_from_slice(br#"{"metric":""#);

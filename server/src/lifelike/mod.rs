@@ -13,7 +13,7 @@ mod person;
 
 use std::collections::BTreeMap;
 
-pub use self::body::{BODY_POINTS, bodies, render};
+pub use self::body::{BODY_POINTS, bodies, render, render_line};
 pub use self::person::{Person, Points};
 
 /// Microseconds of a second.

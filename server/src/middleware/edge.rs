@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tower::Service;
@@ -20,12 +20,15 @@ use crate::error::{ApiError, Cause};
 use crate::extract::ClientAddress;
 use crate::extract::inflate::name_codings;
 use crate::state::AppState;
+use crate::stream::Growing;
 
 /// Shorter answers are not compressed.
 pub const COMPRESS_BYTES_MIN: u16 = 1_024;
 
-/// What is compressed: what is long enough and has not been compressed already.
-type Worthwhile = And<And<SizeAbove, NotForContentType>, NotForContentType>;
+/// What is compressed: what is long enough, has not been compressed already, and is not waited for line by line.
+type Worthwhile = And<And<And<SizeAbove, NotForContentType>, NotForContentType>, Look>;
+/// Looks at an answer's head.
+type Look = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
 
 /// Answers requests: every answer carries an id, and none is lost to a panic.
 pub struct Edge {
@@ -45,7 +48,8 @@ impl Edge {
     /// Stands in front of `router`; limits are those of the state's configuration.
     pub fn new(router: Router, state: AppState) -> Self {
         let zips = NotForContentType::const_new("application/zip");
-        let worthwhile = SizeAbove::new(COMPRESS_BYTES_MIN).and(NotForContentType::IMAGES).and(zips);
+        let is_whole: Look = |_, _, _, extensions| extensions.get::<Growing>().is_none();
+        let worthwhile = SizeAbove::new(COMPRESS_BYTES_MIN).and(NotForContentType::IMAGES).and(zips).and(is_whole);
         let compressing = Compression::new(router.clone()).quality(CompressionLevel::Fastest).compress_when(worthwhile);
         let ids = RequestIds::new(rand::random());
         Self { plain: router, compressing, ids, state }

@@ -40,7 +40,8 @@ pub struct AuditRecord {
     /// Their name; null if they have no account any more.
     pub actor_name: Option<String>,
     /// `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`; `webhook_events` for the feed of a webhook,
-    /// `webhook_replay` for events that a doctor had sent once more, by replay or recover.
+    /// `webhook_replay` for events that a doctor had sent once more, by replay or recover; `wearables_write` for a stream
+    /// that held points for the patient.
     #[schema(example = "wearables")]
     pub what: String,
     /// Of `wearables`: which metric.

@@ -122,7 +122,8 @@ impl Storage {
     /// # Errors
     /// At once or by the ticket: [`Error::Overloaded`], [`Error::Full`], [`Error::Poisoned`], [`Error::Erased`],
     /// [`Error::Closed`].
-    pub fn append(&self, batch: PointBatch) -> Result<Ticket> {
+    pub fn append(&self, batch: impl Into<Arc<PointBatch>>) -> Result<Ticket> {
+        let batch = batch.into();
         let shared = &self.shared;
         if let Some(error) = shared.refusal() {
             return Err(error);
@@ -146,7 +147,7 @@ impl Storage {
             return Err(Error::Overloaded { what: "the queue of the log", bytes: queued, bytes_max });
         }
         let (reply, answer) = oneshot::channel();
-        let append = Append { batch: Arc::new(batch), bytes, reply };
+        let append = Append { batch, bytes, reply };
         self.orders.send(Order::Append(append)).map_err(|_| Error::Closed)?;
         Ok(Ticket(answer))
     }

@@ -20,6 +20,8 @@ mod setup;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod stream;
+#[cfg(test)]
 mod testers;
 #[cfg(test)]
 mod tokens;

@@ -6,6 +6,7 @@ mod quiet;
 mod resource;
 mod scale;
 mod sharing;
+mod stream;
 mod webhooks;
 
 use std::net::SocketAddr;
@@ -49,6 +50,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     folder.disable_cleanup(args.keep);
     let report = if args.webhooks {
         webhooks::run(args, folder.path().to_path_buf())?
+    } else if args.stream {
+        let mut bench = Bench::new(args, folder.path().to_path_buf())?;
+        bench.streams()?;
+        bench.report
     } else {
         let mut bench = Bench::new(args, folder.path().to_path_buf())?;
         bench.phases()?;

@@ -28,7 +28,7 @@ impl Bench<'_> {
     /// Lets a doctor in to everybody, and reads.
     pub(super) fn sharing(&mut self, data_dir: &Path) -> Result<()> {
         eprintln!("a doctor reads everybody's check-ins");
-        let shared = shared::share(data_dir)?;
+        let shared = shared::share(data_dir, "check_ins")?;
         self.reads_alone(data_dir, &shared)?;
         self.reads_beside_ingest(data_dir, &shared)
     }

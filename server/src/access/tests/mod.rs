@@ -29,11 +29,11 @@ use crate::state::AppState;
 use crate::webhooks::Webhooks;
 
 const PASSWORD: &str = "correct horse";
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 /// A server in this process.
 pub(crate) struct Stage {
-    edge: Edge,
+    pub(crate) edge: Edge,
     pub(crate) state: AppState,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: Database,
@@ -123,6 +123,9 @@ impl Stage {
         if let Some((name, value)) = who {
             request = request.header(*name, value);
         }
+        if path_ends(&request, "/stream") {
+            request = request.header("content-type", "application/x-ndjson");
+        }
         let request = request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap();
         let response = self.edge.answer(request, PEER).await;
         let status = response.status().as_u16();
@@ -198,6 +201,10 @@ impl Stage {
         let point = json!({"metric": "heart_rate", "value": value, "unit": "bpm", "recorded_at": self.ago(days_ago), "source": "w"});
         assert_eq!(self.post(&patient.key, "/wearables/ingest", point).await.0, 201);
     }
+}
+
+fn path_ends(request: &axum::http::request::Builder, end: &str) -> bool {
+    request.uri_ref().is_some_and(|uri| uri.path().ends_with(end))
 }
 
 /// Where each fault of a 422 is.

@@ -38,7 +38,7 @@ const SYMPTOMS: Statuses = [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 40
 const POINTS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 200, 403];
 
 /// Method and path as the description has them; the query or body that makes the request a good one; the answers.
-const TABLE: [(&str, &str, &str, Statuses); 62] = [
+const TABLE: [(&str, &str, &str, Statuses); 63] = [
     ("GET", "/healthz", "", OPEN),
     ("GET", "/readyz", "", OPEN),
     ("POST", "/api/v1/auth/register", "{}", LOGIN),
@@ -66,6 +66,7 @@ const TABLE: [(&str, &str, &str, Statuses); 62] = [
     ("DELETE", "/api/v1/api-keys/{id}", "", FOREIGN),
     ("POST", "/api/v1/wearables/ingest", "POINT", OWN_MADE),
     ("POST", "/api/v1/wearables/bulk-ingest", "POINTS", OWN_MADE),
+    ("POST", "/api/v1/wearables/stream", "POINT", OWN),
     ("GET", "/api/v1/wearables/metric/{metric}", "", OWN),
     ("DELETE", "/api/v1/wearables/metric/{metric}", "?start=2026-01-01T00:00:00Z&end=2027-01-01T00:00:00Z", OWN_GONE),
     ("GET", "/api/v1/wearables/latest", "", OWN),

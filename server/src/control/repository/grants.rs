@@ -72,6 +72,15 @@ pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> S
         .filter(Column::Status.eq("active"))
 }
 
+/// The grants that a doctor's patients have accepted and that have not been ended, expired or not.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Model>> {
+    let found = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"));
+    found.all(on).await.map_err(at("find the grants of a doctor's patients"))
+}
+
 /// The grants that a patient has accepted and that have not ended, held against changes until the transaction ends.
 ///
 /// # Errors

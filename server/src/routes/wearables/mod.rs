@@ -2,6 +2,7 @@
 
 pub(crate) mod question;
 pub mod schema;
+mod stream;
 
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -27,6 +28,7 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(ingest))
         .routes(routes!(bulk_ingest))
+        .routes(routes!(stream::stream))
         .routes(routes!(read_metric, delete_metric))
         .routes(routes!(latest))
         .routes(routes!(metrics))
