@@ -103,7 +103,7 @@ impl Zstd {
                 self.is_between = hint == 0;
             }
             piece.advance(taken);
-            if given > 0 || (taken == 0 && piece.is_empty()) || taken == 0 {
+            if given > 0 || taken == 0 {
                 return Ok(given);
             }
         }

@@ -1,3 +1,5 @@
+//! Streams from outside: edge, router, grants and points in process.
+
 use std::convert::Infallible;
 use std::io::Write as _;
 

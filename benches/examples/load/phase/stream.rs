@@ -127,10 +127,10 @@ fn send(server: &Server, kind: Kind, shared: &Shared, fleet: &Fleet) -> Result<S
         let mut text = String::new();
         answer.read_to_string(&mut text).map(|_| text)
     });
-    let mut pieces = Pieces::new(kind)?;
+    let mut pieces = Pieces::new(kind);
     for_each_group(fleet, shared, |user_id, points| {
         sent.points += points.len() as u64;
-        pieces.take(user_id, points)?;
+        pieces.take(user_id, points);
         if pieces.rows >= PIECE_POINTS {
             sent.bytes += write_chunk(&mut socket, &pieces.cut()?)?;
         }
@@ -208,12 +208,12 @@ struct Arrow {
 }
 
 impl Pieces {
-    fn new(kind: Kind) -> Result<Self> {
+    fn new(kind: Kind) -> Self {
         let arrow = matches!(kind, Kind::Arrow).then(Arrow::default);
-        Ok(Self { rows: 0, lines: Vec::new(), times: Formatter::default(), arrow })
+        Self { rows: 0, lines: Vec::new(), times: Formatter::default(), arrow }
     }
 
-    fn take(&mut self, user_id: &str, points: &[Point<'_>]) -> Result<()> {
+    fn take(&mut self, user_id: &str, points: &[Point<'_>]) {
         self.rows += points.len();
         for point in points {
             match &mut self.arrow {
@@ -221,7 +221,6 @@ impl Pieces {
                 Some(arrow) => arrow.take(user_id, point),
             }
         }
-        Ok(())
     }
 
     fn cut(&mut self) -> Result<Vec<u8>> {

@@ -25,7 +25,7 @@ struct Row {
 /// The rows, kept between chunks for their memory.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    rows: Vec<Row>,
+    all: Vec<Row>,
     /// The first is the sender.
     people: Vec<UserId>,
     person_of: HashMap<UserId, u16>,
@@ -41,7 +41,7 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn begin(&mut self, sender: UserId) {
-        self.rows.clear();
+        self.all.clear();
         self.people.clear();
         self.people.push(sender);
         self.person_of.clear();
@@ -59,18 +59,18 @@ impl Rows {
     /// The lines of those people whose entry is `true`, in order.
     pub(super) fn lines_of<'a>(&'a self, denied: &'a [bool]) -> impl Iterator<Item = u64> + 'a {
         let is_denied = |row: &&Row| denied.get(usize::from(row.person)).copied().unwrap_or(true);
-        self.rows.iter().filter(is_denied).map(|row| row.line)
+        self.all.iter().filter(is_denied).map(|row| row.line)
     }
 
     /// A batch for each person who is not denied, of the lines up to `through`; the order of lines stays inside a
     /// metric.
     pub(super) fn batches(&mut self, ids: &[MetricId], denied: &[bool], through: u64) -> Result<Vec<PointBatch>> {
-        self.rows.retain(|row| row.line <= through && denied.get(usize::from(row.person)) == Some(&false));
+        self.all.retain(|row| row.line <= through && denied.get(usize::from(row.person)) == Some(&false));
         // Stable; runs that are there already cost a pass.
-        self.rows.sort_by_key(|row| (row.person, row.metric));
+        self.all.sort_by_key(|row| (row.person, row.metric));
         let mut batches = Vec::new();
         let mut local = Local::new(self.origins.len());
-        for rows in self.rows.chunk_by(|a, b| a.person == b.person) {
+        for rows in self.all.chunk_by(|a, b| a.person == b.person) {
             let Some(person) = rows.first().and_then(|row| self.people.get(usize::from(row.person))) else { continue };
             batches.push(batch(*person, rows, ids, &self.origins, &mut local)?);
         }
@@ -117,7 +117,7 @@ impl Target for Rows {
     #[inline]
     fn push(&mut self, point: Point) {
         let Point { metric, value, recorded_at, origin } = point;
-        self.rows.push(Row { person: self.person, metric, origin, line: self.line, recorded_at, value });
+        self.all.push(Row { person: self.person, metric, origin, line: self.line, recorded_at, value });
     }
 }
 

@@ -1,3 +1,5 @@
+//! Streams, wherever their pieces are cut, against each line alone; and what no stream may do.
+
 use std::sync::Arc;
 
 use ::arrow::array::{
@@ -55,7 +57,7 @@ impl Bench {
         let mut outcome = Outcome::default();
         let mut settle = |chunk: &mut Chunk| {
             let settled = chunk.settle(&metrics, on_error, may).unwrap();
-            outcome.take(settled)
+            outcome.take(&settled)
         };
         for piece in pieces {
             decoder.push(piece);
@@ -93,7 +95,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn take(&mut self, settled: Settled) -> bool {
+    fn take(&mut self, settled: &Settled) -> bool {
         for batch in &settled.batches {
             for part in batch.parts() {
                 for row in part.rows() {
@@ -299,8 +301,9 @@ fn arrow_batches_become_points_in_every_type_that_clients_write() {
     let once = bench.run(Format::Arrow, OnError::Stop, [&stream_of(&[batch(plain())], None)[..]], |_| true);
     let at = time::parse("2026-06-01T08:00:00Z").unwrap() / 1_000_000;
     let same = |name: &str, array: ArrayRef| {
-        let columns =
-            plain().into_iter().map(|(column, plain)| (column, if column == name { array.clone() } else { plain }));
+        let columns = plain()
+            .into_iter()
+            .map(|(column, plain)| (column, if column == name { Arc::clone(&array) } else { plain }));
         let bytes = stream_of(&[batch(columns.collect())], Some(CompressionType::ZSTD));
         bench.run(Format::Arrow, OnError::Stop, bytes.chunks(13), |_| true)
     };

@@ -49,7 +49,7 @@ impl Inspector {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn next(&self, bytes: &[u8]) -> Result<Option<Message>, String> {
+    pub(super) fn next(bytes: &[u8]) -> Result<Option<Message>, String> {
         let Some((header_at, header_bytes)) = opening(bytes) else { return Ok(None) };
         if header_bytes == 0 {
             return Ok(Some(Message { bytes: header_at, is_end: true }));

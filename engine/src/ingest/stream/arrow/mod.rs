@@ -51,7 +51,7 @@ impl Batches {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.columns.is_some() || (!self.is_broken && !matches!(self.inspector.next(&self.bytes), Ok(None)))
+        self.columns.is_some() || (!self.is_broken && !matches!(Inspector::next(&self.bytes), Ok(None)))
     }
 
     pub(super) fn fill(&mut self, catalogue: &Catalogue, now_us: i64, is_end: bool, chunk: &mut Chunk) {
@@ -64,7 +64,7 @@ impl Batches {
                     }
                     return;
                 }
-                Err(what) => return self.broken(what, chunk),
+                Err(what) => return self.broken(&what, chunk),
             }
         }
         let Some((columns, from)) = &mut self.columns else { return };
@@ -87,7 +87,7 @@ impl Batches {
 
     /// Decodes the next message; `false` if it is not all there.
     fn decode_next(&mut self) -> Result<bool, String> {
-        let Some(Message { bytes, is_end }) = self.inspector.next(&self.bytes)? else { return Ok(false) };
+        let Some(Message { bytes, is_end }) = Inspector::next(&self.bytes)? else { return Ok(false) };
         if is_end && bytes < self.bytes.len() {
             return Err("something follows the end of the stream".to_owned());
         }
@@ -121,14 +121,14 @@ impl Batches {
 
     fn end(&mut self, chunk: &mut Chunk) {
         if !self.bytes.is_empty() {
-            self.broken("it ends inside a message".to_owned(), chunk);
+            self.broken("it ends inside a message", chunk);
         } else if !self.is_schema_there {
-            self.broken("it is empty: not even a schema".to_owned(), chunk);
+            self.broken("it is empty: not even a schema", chunk);
         }
     }
 
     /// Nothing can be read beyond this.
-    fn broken(&mut self, what: String, chunk: &mut Chunk) {
+    fn broken(&mut self, what: &str, chunk: &mut Chunk) {
         self.is_broken = true;
         self.bytes = Vec::new();
         let line = chunk.through + 1;
