@@ -14,6 +14,7 @@ use crate::error::{Error, Fault, FaultKind, Loc, Result};
 use crate::export::Export;
 use crate::ingest;
 use crate::latest::{Latest, LatestCache};
+use crate::observe::{Observations, ObserveQuery};
 use crate::query::bucket::Buckets;
 use crate::query::budget::to_error;
 use crate::query::cursor::Position;
@@ -228,6 +229,15 @@ impl Engine {
     /// As [`Storage::metric`].
     pub fn export(&self, user: UserId) -> Result<Export> {
         Export::new(&self.storage, &self.metrics, user)
+    }
+
+    /// A user's points of several metrics in the order of their times, with when each was accepted and whether it was
+    /// corrected.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownMetric`].
+    pub fn observe(&self, user: UserId, query: ObserveQuery) -> Result<Observations> {
+        Observations::new(&self.storage, &self.metrics, user, query)
     }
 
     /// Stops taking points and closes the storage.
