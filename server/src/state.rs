@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::erasure::Eraser;
 use crate::export::Exports;
 use crate::extract::payload::Room;
+use crate::fhir::Fhir;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
@@ -42,6 +43,8 @@ pub struct AppState {
     pub room: Room,
     /// Places for exports.
     pub exports: Arc<Exports>,
+    /// What is observed, and the names of observations.
+    pub fhir: Arc<Fhir>,
 }
 
 impl AppState {
@@ -60,6 +63,7 @@ impl AppState {
         let room = Room::new(config.limits.bodies_bytes_max);
         let exports = Arc::new(Exports::new(&config.limits));
         let metrics = Metrics::new();
-        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics, rates, room, exports }
+        let fhir = Arc::new(Fhir::new(&config.fhir, engine.catalogue()));
+        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics, rates, room, exports, fhir }
     }
 }
