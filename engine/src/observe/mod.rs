@@ -86,8 +86,12 @@ pub struct ObserveQuery {
 
 impl fmt::Debug for ObserveQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let query = f.debug_struct("ObserveQuery").field("metrics", &self.metrics).field("times", &self.times).finish();
-        query.and_then(|()| write!(f, " {:?} behind {:?}", self.order, self.after))
+        f.debug_struct("ObserveQuery")
+            .field("metrics", &self.metrics)
+            .field("times", &self.times)
+            .field("order", &self.order)
+            .field("after", &self.after)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,7 +151,7 @@ impl Observed {
     pub fn last_place(&self) -> Result<Option<Place>> {
         let row = match self.order {
             Order::Ascending => self.len().checked_sub(1),
-            Order::Descending => (self.len() > 0).then_some(0),
+            Order::Descending => (!self.is_empty()).then_some(0),
         };
         let Some(row) = row else { return Ok(None) };
         let Position { recorded_at, source, device } = crate::query::window::position(&self.batch, row)?;

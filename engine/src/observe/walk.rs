@@ -62,11 +62,10 @@ impl Walk {
                 std::cmp::Ordering::Greater => query.order == Order::Ascending,
                 std::cmp::Ordering::Less => query.order == Order::Descending,
             };
+            let behind = at.saturating_add(1);
             match query.order {
-                Order::Ascending => {
-                    left.start = left.start.max(if includes_moment { at } else { at.saturating_add(1) })
-                }
-                Order::Descending => left.end = left.end.min(if includes_moment { at.saturating_add(1) } else { at }),
+                Order::Ascending => left.start = left.start.max(if includes_moment { at } else { behind }),
+                Order::Descending => left.end = left.end.min(if includes_moment { behind } else { at }),
             }
         }
         let width = if query.rows_about <= SHORT_ROWS { SHORT_SLICE_US } else { SLICE_US };

@@ -64,15 +64,14 @@ impl Fhir {
 }
 
 async fn key_of(control: &Control) -> Result<Ids, ApiError> {
-    let key = match fhir_keys::find(control.read()).await? {
-        Some(key) => key,
-        None => {
-            let fresh = random::bytes::<KEY_BYTES>().map_err(ApiError::internal)?;
-            let write = control.write().await?;
-            let key = fhir_keys::insert(write.on(), fresh.to_vec()).await?;
-            write.commit().await?;
-            key
-        }
+    let key = if let Some(key) = fhir_keys::find(control.read()).await? {
+        key
+    } else {
+        let fresh = random::bytes::<KEY_BYTES>().map_err(ApiError::internal)?;
+        let write = control.write().await?;
+        let key = fhir_keys::insert(write.on(), fresh.to_vec()).await?;
+        write.commit().await?;
+        key
     };
     let key = <[u8; KEY_BYTES]>::try_from(key.as_slice()).map_err(|_| ApiError::internal(BadKey))?;
     Ok(Ids::new(&key))

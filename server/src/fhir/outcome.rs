@@ -58,6 +58,12 @@ impl Failure {
         Self::Issues(StatusCode::BAD_REQUEST, vec![issue])
     }
 
+    /// 400: it would be too much at once.
+    pub fn too_many(diagnostics: impl Into<Cow<'static, str>>) -> Self {
+        let issue = Issue { code: "too-costly", diagnostics: diagnostics.into(), parameter: None };
+        Self::Issues(StatusCode::BAD_REQUEST, vec![issue])
+    }
+
     /// 404: nothing has this id.
     pub fn not_found(diagnostics: &'static str) -> Self {
         Self::alone(StatusCode::NOT_FOUND, "not-found", diagnostics)

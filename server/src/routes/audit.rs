@@ -39,7 +39,8 @@ pub struct AuditRecord {
     pub actor_id: String,
     /// Their name; null if they have no account any more.
     pub actor_name: Option<String>,
-    /// `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`; `webhook_events` for the feed of a webhook,
+    /// `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`; `fhir_observation`, `fhir_observations`,
+    /// `fhir_patient`; `webhook_events` for the feed of a webhook,
     /// `webhook_replay` for events that a doctor had sent once more, by replay or recover.
     #[schema(example = "wearables")]
     pub what: String,

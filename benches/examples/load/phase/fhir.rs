@@ -71,12 +71,11 @@ fn compare(address: SocketAddr, raw: &[Head], fhir: &[Head]) -> Result<usize> {
     };
     let (points, _) = ask(raw)?;
     let (bundle, bytes) = ask(fhir)?;
-    let points = points["data_points"].as_array().ok_or("no `data_points` in the answer")?;
-    let entries = bundle["entry"].as_array().ok_or("no `entry` in the Bundle")?;
+    let points = points.get("data_points").and_then(Value::as_array).ok_or("no `data_points` in the answer")?;
+    let entries = bundle.get("entry").and_then(Value::as_array).ok_or("no `entry` in the Bundle")?;
     let is_same = |(point, entry): (&Value, &Value)| {
-        let observation = &entry["resource"];
-        point["recorded_at"] == observation["effectiveDateTime"]
-            && point["value"] == observation["valueQuantity"]["value"]
+        point.get("recorded_at") == entry.pointer("/resource/effectiveDateTime")
+            && point.get("value") == entry.pointer("/resource/valueQuantity/value")
     };
     if points.len() != entries.len() || !points.iter().zip(entries).all(is_same) {
         return Err(format!("{} observations are not the {} points", entries.len(), points.len()).into());

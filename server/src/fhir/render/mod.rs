@@ -129,7 +129,7 @@ impl<'a> ObservationWriter<'a> {
             let place = self.origin(&observed.metric, run.source, run.device)?;
             // Put back below: what is written is not looked for meanwhile.
             let Some(origin) = self.origins.get_mut(place).map(std::mem::take) else { continue };
-            self.namer.begin(origin.metric_mark, origin.origin_mark);
+            self.namer.begin(origin.metric_mark, origin.mark);
             for measured in run.points() {
                 self.point(&origin, measured, out);
             }

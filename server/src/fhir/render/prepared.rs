@@ -96,7 +96,7 @@ pub(super) struct Origin {
     source: String,
     device: Option<String>,
     pub(super) metric_mark: Mark,
-    pub(super) origin_mark: Mark,
+    pub(super) mark: Mark,
     /// Whether its points can be totals of days.
     pub(super) may_be_totals: bool,
     pub(super) prepared: Prepared,
@@ -109,7 +109,7 @@ impl Origin {
             source: source.to_owned(),
             device: device.map(str::to_owned),
             metric_mark: metric_mark(metric),
-            origin_mark: origin_mark(source, device),
+            mark: origin_mark(source, device),
             may_be_totals: Days::may_be_totals(metric, source, device),
             prepared: Prepared::of_points(kind, subject, source, device),
         }

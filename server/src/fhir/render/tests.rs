@@ -33,7 +33,7 @@ fn written(metric: &str, source: &str, device: Option<&str>, measured: Measured,
     let mut out = Vec::new();
     let place = writer.origin(metric, source, device).unwrap();
     let origin = std::mem::take(&mut writer.origins[place]);
-    writer.namer.begin(origin.metric_mark, origin.origin_mark);
+    writer.namer.begin(origin.metric_mark, origin.mark);
     writer.point(&origin, measured, &mut out);
     String::from_utf8(out).unwrap()
 }

@@ -58,7 +58,9 @@ pub(super) fn runs(search: &Search, kinds: &Kinds, after: Option<&Spot>, with_ch
     let mut kinds: Vec<&Kind> = search.kinds(kinds).filter(is_seen).collect();
     if search.sort != Sort::Code {
         let mut run = Run::default();
-        kinds.into_iter().for_each(|kind| run.add(kind));
+        for kind in kinds {
+            run.add(kind);
+        }
         return Some(vec![run]);
     }
     let code = |kind: &Kind| kind.codings.first().map(|coding| coding.code.clone());

@@ -39,9 +39,10 @@ pub const OBSERVATION: [Parameter; 8] = [
 ];
 
 /// Of patients.
-pub const PATIENT: [Parameter; 2] = [
+pub const PATIENT: [Parameter; 3] = [
     parameter("_id", "token", "Ids, with commas between them; at most 100."),
     parameter("identifier", "token", "The person's id, with or without its system urn:avycenna:user."),
+    parameter("name", "string", "How the name, or a word of it, begins; in any case."),
 ];
 
 /// What shapes an answer of observations.

@@ -62,19 +62,16 @@ async fn found(
     // Before anybody is let in: the key may have to be made, and only one may write at a time.
     let ids = state.fhir.ids(&state.control).await?;
     let reader = Reader { state, ids, base, visitor };
-    let asked = match parameters.one(CURSOR)? {
-        Some(sealed) => {
-            if let Some(other) = names.iter().chain(&OBSERVATION_RESULT).find(|name| parameters.has(name)) {
-                return Err(Failure::value(other, "a link to a page says it already"));
-            }
-            reader.follow(sealed)?
+    let asked = if let Some(sealed) = parameters.one(CURSOR)? {
+        if let Some(other) = names.iter().chain(&OBSERVATION_RESULT).find(|name| parameters.has(name)) {
+            return Err(Failure::value(other, "a link to a page says it already"));
         }
-        None => {
-            let principal = visitor.principal();
-            let own = (principal.role == Role::Patient).then_some(principal.user);
-            let search = Reading { kinds: state.fhir.kinds(), ids, base, own }.search(&parameters)?;
-            Asked { search, after: None, link: format!("{}/Observation?{}", base.0, parameters.to_query()) }
-        }
+        reader.follow(sealed)?
+    } else {
+        let principal = visitor.principal();
+        let own = (principal.role == Role::Patient).then_some(principal.user);
+        let search = Reading { kinds: state.fhir.kinds(), ids, base, own }.search(&parameters)?;
+        Asked { search, after: None, link: format!("{}/Observation?{}", base.0, parameters.to_query()) }
     };
     Ok(answer(reader.page(asked).await?))
 }

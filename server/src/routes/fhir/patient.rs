@@ -4,9 +4,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
-use crate::access::{Look, Visitor};
+use crate::access::{Look, Status, Visitor};
 use crate::auth::Role;
 use crate::control::entities::user;
+use crate::control::repository::grants;
 use crate::extract::Payload;
 use crate::fhir::answer::{Base, answer, check_form, versioned};
 use crate::fhir::outcome::Failure;
@@ -53,11 +54,18 @@ async fn found(
     let parameters = Parameters::read(parts, &[&names, &PATIENT_RESULT, &GENERAL], Handling::of(headers))?;
     check_form(parameters.one("_format")?, headers)?;
     let count = if is_count_alone(&parameters)? { 0 } else { count(&parameters)? };
+    let names = parameters.lists("name")?;
+    let has_name = |name: &str| names.iter().all(|list| list.iter().any(|begin| begins(name, begin)));
+    let candidates = match wanted(&parameters)? {
+        Some(ids) => ids,
+        None => known(state, visitor, has_name).await?,
+    };
     let mut people = Vec::new();
-    for user in wanted(&parameters, visitor)? {
+    for user in candidates {
         // Whom one may not see is not found, there or not.
         match person(state, visitor, &user).await {
-            Ok(found) => people.push(found),
+            Ok(found) if has_name(&found.name) => people.push(found),
+            Ok(_) => {}
             Err(Failure::Api(error)) if error.status() == axum::http::StatusCode::FORBIDDEN => {}
             Err(error) => return Err(error),
         }
@@ -72,8 +80,34 @@ async fn found(
     Ok(answer(bundle.finish(&[("self", link)], Some(people.len()))))
 }
 
-/// Ids of the people that every parameter allows; the caller's own where none says anything and they are a patient.
-fn wanted(parameters: &Parameters, visitor: &Visitor) -> Result<Vec<String>, Failure> {
+/// Whether a name or a word of it begins so, in any case.
+fn begins(name: &str, begin: &str) -> bool {
+    let (name, begin) = (name.to_lowercase(), begin.to_lowercase());
+    name.starts_with(&begin) || name.split_whitespace().any(|word| word.starts_with(&begin))
+}
+
+/// Ids of people of such a name whom the caller knows: themselves, if they are a patient, and those who have let them in.
+/// Whether these still do is asked of each when they are looked at.
+async fn known(state: &AppState, visitor: &Visitor, has_name: impl Fn(&str) -> bool) -> Result<Vec<String>, Failure> {
+    let principal = visitor.principal();
+    if principal.role == Role::Patient {
+        return Ok(vec![principal.user.as_str().to_owned()]);
+    }
+    let on = state.control.read();
+    let rows = grants::outgoing(on, principal.user.as_str(), &[Status::Active.as_str()]).await?;
+    let people = grants::people(on, rows.into_iter().filter_map(|row| row.patient_id).collect()).await?;
+    let mut ids: Vec<String> =
+        people.into_values().filter(|person| has_name(&person.name)).map(|person| person.id).collect();
+    ids.sort_unstable();
+    if ids.len() > IDS_MAX {
+        let what = format!("more than {IDS_MAX} patients: say a name or ids");
+        return Err(Failure::too_many(what));
+    }
+    Ok(ids)
+}
+
+/// Ids of the people that every parameter allows; `None` where none names any.
+fn wanted(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
     let ids = parameters.lists("_id")?.into_iter().map(|list| list.iter().map(|id| user_id(id)).collect::<Vec<_>>());
     let of_identifier = |value: &str| {
         let (system, value) = token(value);
@@ -83,20 +117,14 @@ fn wanted(parameters: &Parameters, visitor: &Visitor) -> Result<Vec<String>, Fai
     let identifiers = parameters.lists("identifier")?;
     let identifiers = identifiers.iter().map(|list| list.iter().filter_map(|value| of_identifier(value)).collect());
     let mut lists: Vec<Vec<String>> = ids.chain(identifiers).collect();
-    let Some(mut first) = lists.pop() else {
-        let principal = visitor.principal();
-        if principal.role != Role::Patient {
-            return Err(Failure::required("_id", "which patients? say _id=[id] or identifier=[id]"));
-        }
-        return Ok(vec![principal.user.as_str().to_owned()]);
-    };
+    let Some(mut first) = lists.pop() else { return Ok(None) };
     first.retain(|id| lists.iter().all(|list| list.contains(id)));
     first.sort_unstable();
     first.dedup();
     if first.len() > IDS_MAX {
         return Err(Failure::value("_id", format!("at most {IDS_MAX} patients")));
     }
-    Ok(first)
+    Ok(Some(first))
 }
 
 /// One patient.

@@ -71,7 +71,7 @@ async fn a_changed_check_in_is_amended_and_has_a_new_version_by_the_same_id() {
     let mood = read(&stage, &ada.token, "/Observation?code=urn:avycenna:codes|mood").await;
     let (id, version) = (mood.ids()[0].clone(), mood.matches()[0]["meta"]["versionId"].clone());
     assert_eq!(mood.matches()[0]["valueInteger"], 4);
-    stage.clock.advance(std::time::Duration::from_secs(60));
+    stage.clock.advance(std::time::Duration::from_mins(1));
     let path = format!("/check-ins/{}", made["id"].as_str().unwrap());
     stage.send(Some(&ada.token), "PATCH", &path, Some(&json!({"mood": 2, "sleep_hours": null}))).await;
     let after = read(&stage, &ada.token, &format!("/Observation/{id}")).await.body;
