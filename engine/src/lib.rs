@@ -15,6 +15,7 @@ pub mod import;
 pub mod ingest;
 mod latest;
 pub mod number;
+pub mod observe;
 pub mod query;
 mod render;
 pub mod time;

@@ -42,6 +42,11 @@ enum Detail {
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
+/// What an answer that refuses says, as a text or as located faults: an extension of the response, for those who say it in
+/// another form.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused(pub(crate) Value);
+
 impl ApiError {
     /// An error with a status and a text of its own.
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -213,12 +218,14 @@ impl std::error::Error for ApiError {}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = match self.detail {
-            Detail::Text(text) => json!({ "detail": text }),
-            Detail::Faults(faults) => json!({ "detail": faults }),
+        let detail = match self.detail {
+            Detail::Text(text) => Value::from(text),
+            Detail::Faults(faults) => Value::from(faults),
         };
         let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let mut response = (self.status, json, body.to_string()).into_response();
+        let body = json!({ "detail": detail }).to_string();
+        let mut response = (self.status, json, body).into_response();
+        response.extensions_mut().insert(Refused(detail));
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static(r#"Bearer realm="avycenna""#);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

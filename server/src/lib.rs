@@ -15,6 +15,7 @@ pub mod erasure;
 pub mod error;
 pub mod export;
 pub mod extract;
+pub mod fhir;
 pub mod lifelike;
 pub mod mail;
 pub mod metrics;

@@ -20,6 +20,7 @@ pub fn router(state: AppState) -> Router {
     let (router, api) = documented();
     router
         .merge(pages::router(&api))
+        .merge(routes::fhir::router())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))

@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::erasure::Eraser;
 use crate::export::Exports;
 use crate::extract::payload::Room;
+use crate::fhir::Fhir;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
@@ -45,6 +46,8 @@ pub struct AppState {
     pub exports: Arc<Exports>,
     /// Places for streams of points.
     pub streams: Arc<Streams>,
+    /// What is observed, and the names of observations.
+    pub fhir: Arc<Fhir>,
 }
 
 impl AppState {
@@ -64,6 +67,22 @@ impl AppState {
         let exports = Arc::new(Exports::new(&config.limits));
         let streams = Arc::new(Streams::new(&config.limits));
         let metrics = Metrics::new();
-        Self { engine, control, auth, config, mail, eraser, webhooks, clock, metrics, rates, room, exports, streams }
+        let fhir = Arc::new(Fhir::new(&config.fhir, engine.catalogue()));
+        Self {
+            engine,
+            control,
+            auth,
+            config,
+            mail,
+            eraser,
+            webhooks,
+            clock,
+            metrics,
+            rates,
+            room,
+            exports,
+            streams,
+            fhir,
+        }
     }
 }

@@ -16,9 +16,10 @@
 //! 3. questions to a quiet server, every answer checked against what was generated
 //! 4. ingest at a fixed rate with the questions beside it
 //! 5. a doctor's reads of check-ins beside the patient's own, and beside ingest
-//! 6. a patient's and a doctor's listings among 100,000 people
-//! 7. small bodies over 1, 8 and 64 connections: group commit
-//! 8. `kill -9` and the replay of the log
+//! 6. a search for 1,000 observations beside the window of the same points
+//! 7. a patient's and a doctor's listings among 100,000 people
+//! 8. small bodies over 1, 8 and 64 connections: group commit
+//! 9. `kill -9` and the replay of the log
 //!
 //! The server is this very program, started under the name `avycenna`: the same crates, the same profile, never stale.
 
@@ -83,7 +84,7 @@ pub(crate) struct Args {
     /// Length of the paced phase, seconds.
     #[arg(long, default_value_t = 60)]
     paced_seconds: u64,
-    /// Phases to leave out: null, query, paced, sharing, scale, group, replay.
+    /// Phases to leave out: null, query, paced, sharing, fhir, scale, group, replay.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     /// Folder for data directories and bodies, about 2 GB; it should lie on a real disk. Next to this program if not

@@ -15,6 +15,7 @@ use crate::export::Export;
 use crate::ingest;
 use crate::ingest::stream::StreamMetrics;
 use crate::latest::{Latest, LatestCache};
+use crate::observe::{Observations, ObserveQuery};
 use crate::query::bucket::Buckets;
 use crate::query::budget::to_error;
 use crate::query::cursor::Position;
@@ -234,6 +235,15 @@ impl Engine {
     /// As [`Storage::metric`].
     pub fn export(&self, user: UserId) -> Result<Export> {
         Export::new(&self.storage, &self.metrics, user)
+    }
+
+    /// A user's points of several metrics in the order of their times, with when each was accepted and whether it was
+    /// corrected.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownMetric`].
+    pub fn observe(&self, user: UserId, query: ObserveQuery) -> Result<Observations> {
+        Observations::new(&self.storage, &self.metrics, user, query)
     }
 
     /// Stops taking points and closes the storage.

@@ -239,6 +239,19 @@ impl<'a> Origin<'a> {
     pub(crate) fn of(&self, row: usize) -> (&'a str, Option<&'a str>) {
         (text_at(&self.sources, row).unwrap_or_default(), text_at(&self.devices, row))
     }
+
+    /// Whether two rows have the same source and device, by their keys alone: `false` may be wrong where a dictionary
+    /// holds a text twice.
+    pub(crate) fn is_same(&self, a: usize, b: usize) -> bool {
+        let is_same = |texts: &TypedDictionaryArray<'a, Int32Type, StringArray>| match (
+            texts.keys().is_null(a),
+            texts.keys().is_null(b),
+        ) {
+            (false, false) => texts.keys().values().get(a) == texts.keys().values().get(b),
+            (a_is_null, b_is_null) => a_is_null == b_is_null,
+        };
+        is_same(&self.sources) && is_same(&self.devices)
+    }
 }
 
 fn text_at<'a>(texts: &TypedDictionaryArray<'a, Int32Type, StringArray>, row: usize) -> Option<&'a str> {

@@ -11,6 +11,7 @@
 
 mod auth;
 mod control;
+mod fhir;
 mod limits;
 mod listen;
 mod log;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::auth::{Auth, JWT_SECRET_BYTES_MIN, parse_secret};
 pub use self::control::{Control, Database};
+pub use self::fhir::Fhir;
 pub use self::limits::Limits;
 pub use self::listen::{Listen, Network};
 pub use self::log::{Format, Log};
@@ -58,6 +60,8 @@ pub struct Config {
     pub control: Control,
     /// Outgoing mail.
     pub mail: Mail,
+    /// The FHIR face.
+    pub fhir: Fhir,
     /// Where webhooks may lead.
     pub webhooks: Webhooks,
     /// The key of secrets at rest.
@@ -144,6 +148,7 @@ impl Config {
             ("auth", self.auth.check()),
             ("control", self.control.check()),
             ("mail", self.mail.check()),
+            ("fhir", self.fhir.check()),
             ("webhooks", self.webhooks.check()),
             ("secrets", self.secrets.check()),
             ("limits", self.limits.check()),

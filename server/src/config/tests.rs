@@ -97,6 +97,8 @@ fn every_source_is_read_and_understood() {
             File("[mail]\nsmtp_url = \"smtps://u:pw@mail.example:465\""),
             "\"smtps://u:***@mail.example:465\"",
         ),
+        ("fhir.mood_loinc", Environment("AVYCENNA_FHIR_MOOD_LOINC", "false"), "false"),
+        ("fhir.base_url", Environment("AVYCENNA_FHIR_BASE_URL", "https://h.org/x"), "\"https://h.org/x\""),
         ("webhooks.allow_http", Environment("AVYCENNA_WEBHOOKS_ALLOW_HTTP", "true"), "true"),
         (
             "webhooks.allowed_networks",
@@ -187,6 +189,8 @@ fn what_is_unknown_or_bad_stops_the_start_and_names_key_and_source() {
         ),
         (Fixture::new().file("[log]\nformat = \"xml\""), "log.format", "file ", "text, json"),
         (Fixture::new().file("[mail]\nfrom = \"nobody\""), "mail.from", "file ", "mail address"),
+        (Fixture::new().file("[fhir]\nbase_url = \"health.example.org\""), "fhir.base_url", "file ", "https://"),
+        (Fixture::new().file("[fhir]\nbase_url = \"https://h.org/\""), "fhir.base_url", "file ", "slash"),
         (Fixture::new().file("[webhooks]\nin_flight_max = 1"), "webhooks.in_flight_max", "file ", "between 2"),
         (
             Fixture::new().environment("AVYCENNA_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8;10.0.0.0/8"),

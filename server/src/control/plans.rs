@@ -14,6 +14,11 @@ async fn plan<E: EntityTrait>(fixture: &Fixture, select: Select<E>) -> String {
     steps.join("\n")
 }
 
+/// Check-ins of two days.
+fn wanted() -> check_ins::Wanted {
+    check_ins::Wanted { spoken_of: vec![(1, 2), (3, 4)], changed: vec![(i64::MIN, i64::MAX)], ..Default::default() }
+}
+
 #[tokio::test]
 async fn every_listing_is_read_from_an_index_in_its_order() {
     let fixture = Fixture::new().await;
@@ -29,6 +34,8 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, check_ins::select_after("u", &Place::START, 9)).await,
         plan(&fixture, symptoms::select_after("u", &Place::START, 9)).await,
         plan(&fixture, sessions::select_after("u", &Place::START, 9)).await,
+        plan(&fixture, check_ins::select_spoken_of("u", &wanted(), Some((5, Some("ci_1"))), true, 9)).await,
+        plan(&fixture, check_ins::select_spoken_of("u", &wanted(), None, false, 9)).await,
         plan(&fixture, grants::select_outgoing_after("d", &Place::START, 9)).await,
         plan(&fixture, audit::select_after("p", 9, 9)).await,
     ];
@@ -44,6 +51,8 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
     SEARCH check_ins USING INDEX check_ins_by_making (user_id=? AND created_at>?)
     SEARCH symptoms USING INDEX symptoms_by_making (user_id=? AND created_at>?)
     SEARCH sessions USING INDEX sessions_by_user (user_id=? AND created_at>?)
+    SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>? AND checked_in_at<?)
+    SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>? AND checked_in_at<?)
     SEARCH grants USING INDEX grants_by_doctor (doctor_id=? AND created_at>?)
     SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq>?)
     ");

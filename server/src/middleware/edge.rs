@@ -19,6 +19,7 @@ use super::security::secure;
 use crate::error::{ApiError, Cause};
 use crate::extract::ClientAddress;
 use crate::extract::inflate::name_codings;
+use crate::fhir::outcome::{in_fhir, is_fhir};
 use crate::state::AppState;
 use crate::stream::Growing;
 
@@ -64,6 +65,7 @@ impl Edge {
         let began = self.state.clock.elapsed();
         let id = self.ids.of(request.headers());
         let seen = tracing::enabled!(tracing::Level::DEBUG).then(|| Seen::of(&request));
+        let is_fhir = is_fhir(request.uri().path());
         let client = client_of(peer, request.headers(), &self.state.config.listen.trusted_proxies);
         let response = match self.admit(&request, client) {
             Ok(()) => {
@@ -76,6 +78,9 @@ impl Edge {
             Err(error) => error.into_response(),
         };
         let mut response = in_json(name_codings(response));
+        if is_fhir {
+            response = in_fhir(response);
+        }
         log_cause(&mut response, &id);
         let took = self.state.clock.elapsed().saturating_sub(began);
         self.state.metrics.answered(response.status(), took);

@@ -39,9 +39,10 @@ pub struct AuditRecord {
     pub actor_id: String,
     /// Their name; null if they have no account any more.
     pub actor_name: Option<String>,
-    /// `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`; `webhook_events` for the feed of a webhook,
-    /// `webhook_replay` for events that a doctor had sent once more, by replay or recover; `wearables_write` for a stream
-    /// that held points for the patient.
+    /// The operation in a word. Reads: `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`;
+    /// of FHIR: `fhir_observation`, `fhir_observations`, `fhir_patient`;
+    /// of webhooks: `webhook_events` for the feed, `webhook_replay` for events that a doctor had sent once more, by replay
+    /// or recover. Writes: `wearables_write` for a stream that held points for the patient.
     #[schema(example = "wearables")]
     pub what: String,
     /// Of `wearables`: which metric.

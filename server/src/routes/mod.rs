@@ -5,6 +5,7 @@ pub mod audit;
 pub mod auth;
 pub mod check_ins;
 pub mod export;
+pub mod fhir;
 mod fields;
 pub mod grants;
 pub mod health;

@@ -1,6 +1,7 @@
 //! The phases, one after the other, and what they share.
 
 mod durable;
+mod fhir;
 mod paced;
 mod quiet;
 mod resource;
@@ -114,6 +115,9 @@ impl<'a> Bench<'a> {
         }
         if self.args.url.is_none() && !self.args.skips("sharing") {
             self.sharing(&data_dir)?;
+        }
+        if !self.args.skips("fhir") {
+            self.fhir(&data_dir)?;
         }
         if self.args.url.is_none() && !self.args.skips("scale") {
             self.scale()?;

@@ -109,6 +109,11 @@ impl Stage {
         self.person(name, Role::Doctor).await
     }
 
+    /// Sends a request as it is.
+    pub(crate) async fn ask(&self, request: Request<Body>) -> axum::response::Response {
+        self.edge.answer(request, PEER).await
+    }
+
     /// Sends a request with a credential, or none; `path` is below `/api/v1` unless it is a whole one.
     pub(crate) async fn send(
         &self,
@@ -117,7 +122,8 @@ impl Stage {
         path: &str,
         body: Option<&Value>,
     ) -> (u16, Value) {
-        let is_whole = path.starts_with("/api/v1") || ["/healthz", "/readyz"].contains(&path);
+        let is_whole =
+            path.starts_with("/api/v1") || path.starts_with("/fhir") || ["/healthz", "/readyz"].contains(&path);
         let path = if is_whole { path.to_owned() } else { format!("/api/v1{path}") };
         let mut request = Request::builder().method(method).uri(path);
         if let Some((name, value)) = who {
@@ -127,7 +133,7 @@ impl Stage {
             request = request.header("content-type", "application/x-ndjson");
         }
         let request = request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap();
-        let response = self.edge.answer(request, PEER).await;
+        let response = self.ask(request).await;
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

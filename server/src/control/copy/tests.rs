@@ -31,6 +31,7 @@ INSERT INTO webhooks VALUES ('whk_1', 'usr_0000000a', 'https://8.8.8.8/', 'check
 INSERT INTO events VALUES (41, 'evt_1', 'check_in.created', 'usr_0000000Z', 'ci_1', '{\"event\": \"ë\"}', 1);
 INSERT INTO forgotten_events VALUES ('evt_0', 45, 1);
 INSERT INTO deliveries VALUES ('dlv_1', 'whk_1', 41, 'event', 'dropped', 4, 1, 2, 500, 12, 'no', 'status', 1);
+INSERT INTO fhir_keys VALUES (1, $x'09');
 UPDATE auth_changes SET counter = 7;
 ";
 

@@ -11,6 +11,7 @@ pub mod check_in;
 pub mod delivery;
 pub mod erasure;
 pub mod event;
+pub mod fhir_key;
 pub mod grant;
 pub mod otp;
 pub mod refresh_token;

@@ -1,11 +1,13 @@
 //! Check-ins.
 
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 
-use super::super::entities::check_in::{Column, Entity, Model};
+pub use super::super::entities::check_in::Column;
+use super::super::entities::check_in::{Entity, Model};
 use super::super::error::{Result, at};
 use super::{Place, behind};
 
@@ -51,6 +53,109 @@ pub async fn after(on: &impl ConnectionTrait, user_id: &str, place: &Place, limi
 pub(in crate::control) fn select_after(user_id: &str, place: &Place, limit: u64) -> Select<Entity> {
     let own = Entity::find().filter(Column::UserId.eq(user_id));
     behind(own, place, (Column::CreatedAt, Column::Id)).limit(limit)
+}
+
+/// What of a person's check-ins somebody wants to see, by the moments that they speak of.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Spoken of in any of these ranges `[start, end)`, microseconds, sorted.
+    pub spoken_of: Vec<(i64, i64)>,
+    /// Last changed in any of these.
+    pub changed: Vec<(i64, i64)>,
+    /// Only those that were changed since they were made, or only those that were not.
+    pub is_amended: Option<bool>,
+    /// Only those in which one of these columns says something; all if there are none.
+    pub says: Vec<Column>,
+}
+
+impl Wanted {
+    fn select(&self, user_id: &str) -> Select<Entity> {
+        let any_of = |column: Column, ranges: &[(i64, i64)]| {
+            let inside = |(start, end): &(i64, i64)| Condition::all().add(column.gte(*start)).add(column.lt(*end));
+            ranges.iter().map(inside).fold(Condition::any(), Condition::add)
+        };
+        let mut select = Entity::find().filter(Column::UserId.eq(user_id));
+        let (first, last) = (self.spoken_of.first(), self.spoken_of.last());
+        let (Some((start, _)), Some((_, end)), false) = (first, last, self.changed.is_empty()) else {
+            // Ranges of no time hold nothing: a condition of no ranges would hold everything.
+            return select.filter(Column::Id.is_null());
+        };
+        // The first two follow from the third. They say which part of an index to walk.
+        select = select.filter(Column::CheckedInAt.gte(*start)).filter(Column::CheckedInAt.lt(*end));
+        select = select.filter(any_of(Column::CheckedInAt, &self.spoken_of));
+        select = select.filter(any_of(Column::UpdatedAt, &self.changed));
+        if let Some(is_amended) = self.is_amended {
+            let (updated, created) = (Expr::col((Entity, Column::UpdatedAt)), Expr::col((Entity, Column::CreatedAt)));
+            select = select.filter(if is_amended {
+                ExprTrait::ne(updated, created)
+            } else {
+                ExprTrait::eq(updated, created)
+            });
+        }
+        let says = self.says.iter().map(ColumnTrait::is_not_null);
+        if self.says.is_empty() { select } else { select.filter(says.fold(Condition::any(), Condition::add)) }
+    }
+}
+
+/// A person's check-ins by the moments that they speak of, from a moment and id on (without an id from the whole moment
+/// on), that one included; `is_descending` is whether the latest come first.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn spoken_of(
+    on: &impl ConnectionTrait,
+    user_id: &str,
+    wanted: &Wanted,
+    from: Option<(i64, Option<&str>)>,
+    is_descending: bool,
+    limit: u64,
+) -> Result<Vec<Model>> {
+    let select = select_spoken_of(user_id, wanted, from, is_descending, limit);
+    select.all(on).await.map_err(at("list check-ins in a range"))
+}
+
+/// The statement of [`spoken_of`].
+pub(in crate::control) fn select_spoken_of(
+    user_id: &str,
+    wanted: &Wanted,
+    from: Option<(i64, Option<&str>)>,
+    is_descending: bool,
+    limit: u64,
+) -> Select<Entity> {
+    let mut select = wanted.select(user_id);
+    if let Some((at_us, id)) = from {
+        // The first condition follows from the second. It says where in an index to begin.
+        let at = Column::CheckedInAt;
+        select = select.filter(if is_descending { at.lte(at_us) } else { at.gte(at_us) });
+        if let Some(id) = id {
+            let beyond = if is_descending { at.lt(at_us) } else { at.gt(at_us) };
+            let same = if is_descending { Column::Id.lte(id) } else { Column::Id.gte(id) };
+            select = select.filter(Condition::any().add(beyond).add(same));
+        }
+    }
+    let select = if is_descending {
+        select.order_by_desc(Column::CheckedInAt).order_by_desc(Column::Id)
+    } else {
+        select.order_by_asc(Column::CheckedInAt).order_by_asc(Column::Id)
+    };
+    select.limit(limit)
+}
+
+/// How many of a person's check-ins are wanted, and how many of these say something of each column.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn count(on: &impl ConnectionTrait, user_id: &str, wanted: &Wanted) -> Result<(i64, i64, i64)> {
+    let counted = wanted
+        .select(user_id)
+        .select_only()
+        .column_as(Column::Id.count(), "rows")
+        .column_as(Column::SleepHours.count(), "sleeps")
+        .column_as(Column::Steps.count(), "steps")
+        .into_tuple()
+        .one(on)
+        .await;
+    Ok(counted.map_err(at("count check-ins"))?.unwrap_or_default())
 }
 
 /// A person's check-in of an id.

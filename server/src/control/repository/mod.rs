@@ -6,6 +6,7 @@ pub mod audit;
 pub mod check_ins;
 pub mod deliveries;
 pub mod erasures;
+pub mod fhir_keys;
 pub mod grants;
 pub mod leases;
 pub mod otps;

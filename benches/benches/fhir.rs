@@ -1,0 +1,91 @@
+//! Observations of one person's points: read alone, read and written, and the ids alone. Rows a second.
+
+#![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use benches::{Fixture, user};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use engine::observe::{ObserveQuery, Observed, Order};
+use server::fhir::Fhir;
+use server::fhir::day::Days;
+use server::fhir::id::{Ids, metric_mark, origin_mark};
+use server::fhir::render::{Frame, ObservationWriter};
+use storage::TimeRange;
+
+/// Rows that are rendered at once, so that the buffer stays small.
+const RENDERED_ROWS: usize = 1_024;
+/// Ids of one round.
+const IDS: i64 = 1_000;
+
+/// All heart rates of one person, the newest first.
+fn heart_rates(fixture: &Fixture) -> Vec<Observed> {
+    let query = ObserveQuery {
+        metrics: vec![Arc::from("heart_rate")],
+        times: TimeRange::ALL,
+        order: Order::Descending,
+        after: None,
+        keep: None,
+        rows_about: usize::MAX,
+    };
+    let mut points = fixture.engine.observe(user(0), query).expect("a metric");
+    let mut all = Vec::new();
+    while let Some(some) = fixture.wait(points.next()).expect("points") {
+        all.push(some);
+    }
+    all
+}
+
+/// Writes observations, one a line; how many bytes.
+fn render(fhir: &Fhir, ids: &Ids, all: &[Observed]) -> usize {
+    let days = Days::new("Europe/Berlin", benches::WINDOW_END_US);
+    let mut writer = ObservationWriter::new(fhir, ids, user(0), days, Frame::Lines);
+    let (mut out, mut bytes) = (Vec::new(), 0);
+    for some in all {
+        let mut left = some.clone();
+        while !left.is_empty() {
+            let (now, later) = left.split_at(RENDERED_ROWS);
+            out.clear();
+            writer.points(&now, &mut out).expect("rows");
+            bytes += out.len();
+            left = later;
+        }
+    }
+    bytes
+}
+
+fn bench(criterion: &mut Criterion) {
+    let fixture = Fixture::compacted();
+    let fhir = Fhir::new(&server::config::Fhir::default(), fixture.engine.catalogue());
+    let ids = Ids::new(&[7; 32]);
+    let all = heart_rates(&fixture);
+    let rows: usize = all.iter().map(Observed::len).sum();
+    let mut group = criterion.benchmark_group("fhir");
+    group.throughput(Throughput::Elements(rows as u64));
+    group.bench_function("read", |bencher| {
+        bencher.iter_batched(
+            || (),
+            |()| assert_eq!(heart_rates(&fixture).is_empty(), rows == 0),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("write", |bencher| bencher.iter(|| assert!(render(&fhir, &ids, &all) > rows * 500)));
+    group.bench_function("read and write", |bencher| {
+        bencher.iter(|| assert!(render(&fhir, &ids, &heart_rates(&fixture)) > rows * 500));
+    });
+    group.throughput(Throughput::Elements(IDS.unsigned_abs()));
+    group.bench_function("ids", |bencher| {
+        let mut namer = ids.namer(user(0));
+        namer.begin(metric_mark("heart_rate"), origin_mark("watch", None));
+        bencher.iter(|| {
+            (0..IDS).for_each(|at| {
+                black_box(namer.id(black_box(at)));
+            })
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

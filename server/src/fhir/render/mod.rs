@@ -1,0 +1,257 @@
+//! Observations and patients as JSON bytes, straight into a buffer.
+//!
+//! What an observation has in common with those beside it (codes, category, subject, device, unit) is text that is prepared
+//! once for each kind, source and device; between these texts stand the id, the times and the value. Nothing is allocated
+//! for a point.
+//!
+//! ```text
+//! {"resourceType":"Observation","id":" ID ","meta":{"versionId":" MS ","lastUpdated":" TIME <before_status> STATUS
+//!   <before_time> ,"effectiveDateTime":" TIME ","issued":" TIME <before_value> VALUE <end>
+//! ```
+
+mod patient;
+mod prepared;
+#[cfg(test)]
+mod tests;
+
+use engine::observe::{Measured, Observed};
+use engine::time::Formatter;
+use engine::{number, time};
+use storage::UserId;
+
+pub use self::patient::{USER_SYSTEM, patient, patient_id, user_id, version as version_of_patient};
+use self::prepared::{Origin, Prepared};
+use super::Fhir;
+use super::day::Days;
+use super::id::{Ids, Mark, Namer};
+use super::kind::{Field, Kind};
+use crate::control::entities::check_in;
+
+/// Sources and devices that are kept prepared; with more than these the first ones are prepared again.
+const ORIGINS_MAX: usize = 64;
+
+/// Bytes of an observation, for reserving.
+const OBSERVATION_BYTES: usize = 1_024;
+
+/// Microseconds of a millisecond.
+const MILLISECOND_US: i64 = 1_000;
+
+/// How observations stand beside each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Nothing between them: for one alone.
+    Alone,
+    /// One a line.
+    Lines,
+    /// Entries of a `searchset`, with commas between them: the text begins the address of each, up to its id.
+    Entries(String),
+}
+
+/// Writes one person's observations.
+#[derive(Debug)]
+pub struct ObservationWriter<'a> {
+    fhir: &'a Fhir,
+    ids: &'a Ids,
+    user: UserId,
+    days: Days,
+    namer: Namer,
+    frame: Frame,
+    /// What an entry begins with, up to the id in its address.
+    entry: Vec<u8>,
+    is_first: bool,
+    /// `"subject":{…}`
+    subject: Vec<u8>,
+    measured: Formatter,
+    accepted: Accepted,
+    origins: Vec<Origin>,
+}
+
+/// When the last observation was accepted, as text: those that came together have it in common.
+#[derive(Debug)]
+struct Accepted {
+    at_us: i64,
+    version: Vec<u8>,
+    time: Vec<u8>,
+    formatter: Formatter,
+}
+
+impl Accepted {
+    /// Of a version and when that came to be, microseconds UTC.
+    fn set(&mut self, version: u64, at_us: i64) {
+        if self.at_us != at_us || self.version.is_empty() {
+            self.at_us = at_us;
+            self.version.clear();
+            number::write_u64(version, &mut self.version);
+            self.time.clear();
+            self.formatter.write(at_us, &mut self.time);
+        }
+    }
+}
+
+impl<'a> ObservationWriter<'a> {
+    /// Nothing was written yet. `days` are those of the person, for totals.
+    pub fn new(fhir: &'a Fhir, ids: &'a Ids, user: UserId, days: Days, frame: Frame) -> Self {
+        let mut entry = Vec::new();
+        if let Frame::Entries(address) = &frame {
+            entry.extend_from_slice(b"{\"fullUrl\":");
+            prepared::write_text(address, &mut entry);
+            // The id goes on in the same text.
+            entry.pop();
+        }
+        let mut subject = b"\"subject\":{\"reference\":\"Patient/".to_vec();
+        subject.extend_from_slice(patient_id(user.as_str()).as_bytes());
+        subject.extend_from_slice(b"\"}");
+        let accepted = Accepted { at_us: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
+        Self {
+            fhir,
+            ids,
+            user,
+            days,
+            namer: ids.namer(user),
+            frame,
+            entry,
+            is_first: true,
+            subject,
+            measured: Formatter::default(),
+            accepted,
+            origins: Vec::new(),
+        }
+    }
+
+    /// Writes points in their order. Cost: about a microsecond a point, most of it the id.
+    ///
+    /// # Errors
+    /// A batch of another shape; a metric that is no kind.
+    pub fn points(&mut self, observed: &Observed, out: &mut Vec<u8>) -> engine::Result<()> {
+        let columns = observed.columns()?;
+        out.reserve(observed.len() * OBSERVATION_BYTES);
+        for run in columns.runs() {
+            let place = self.origin(&observed.metric, run.source, run.device)?;
+            // Put back below: what is written is not looked for meanwhile.
+            let Some(origin) = self.origins.get_mut(place).map(std::mem::take) else { continue };
+            self.namer.begin(origin.metric_mark, origin.mark);
+            for measured in run.points() {
+                self.point(&origin, measured, out);
+            }
+            if let Some(room) = self.origins.get_mut(place) {
+                *room = origin;
+            }
+        }
+        Ok(())
+    }
+
+    fn point(&mut self, origin: &Origin, measured: Measured, out: &mut Vec<u8>) {
+        let Measured { recorded_at, value, accepted_at_ms, is_corrected } = measured;
+        let end = if origin.may_be_totals { self.days.end(recorded_at) } else { None };
+        let id = self.namer.id(recorded_at);
+        self.accepted.set(accepted_at_ms.unsigned_abs(), accepted_at_ms.saturating_mul(MILLISECOND_US));
+        let status: &[u8] = match end {
+            Some(end) if self.days.is_open(end) => b"preliminary",
+            _ if is_corrected => b"corrected",
+            _ => b"final",
+        };
+        self.write(&origin.prepared, &id, status, (recorded_at, end, value), out);
+    }
+
+    /// Writes a value of a check-in; `false`, and nothing written, where it has none.
+    pub fn check_in(&mut self, row: &check_in::Model, field: Field, out: &mut Vec<u8>) -> bool {
+        let id = self.ids.of_check_in(self.user, field, &row.id);
+        let (Some(value), Some(id), Some(kind)) = (field.of(row), id, self.fhir.kinds().of_field(field)) else {
+            return false;
+        };
+        let prepared = Prepared::of_check_in(kind, &self.subject);
+        self.accepted.set(row.updated_at.unsigned_abs(), row.updated_at);
+        // Which of its values was changed is not known.
+        let status: &[u8] = if row.updated_at == row.created_at { b"final" } else { b"amended" };
+        self.write(&prepared, id.as_bytes(), status, (row.checked_in_at, None, value), out);
+        true
+    }
+
+    fn write(
+        &mut self,
+        prepared: &Prepared,
+        id: &[u8],
+        status: &[u8],
+        (recorded_at, end, value): (i64, Option<i64>, f64),
+        out: &mut Vec<u8>,
+    ) {
+        if matches!(self.frame, Frame::Entries(_)) {
+            if !self.is_first {
+                out.push(b',');
+            }
+            out.extend_from_slice(&self.entry);
+            out.extend_from_slice(id);
+            out.extend_from_slice(b"\",\"resource\":");
+        }
+        self.is_first = false;
+        out.extend_from_slice(b"{\"resourceType\":\"Observation\",\"id\":\"");
+        out.extend_from_slice(id);
+        out.extend_from_slice(b"\",\"meta\":{\"versionId\":\"");
+        out.extend_from_slice(&self.accepted.version);
+        out.extend_from_slice(b"\",\"lastUpdated\":\"");
+        out.extend_from_slice(&self.accepted.time);
+        out.extend_from_slice(&prepared.before_status);
+        out.extend_from_slice(status);
+        out.extend_from_slice(&prepared.before_time);
+        if let Some(end) = end {
+            out.extend_from_slice(b",\"effectivePeriod\":{\"start\":\"");
+            self.measured.write(recorded_at, out);
+            out.extend_from_slice(b"\",\"end\":\"");
+            self.measured.write(end, out);
+            out.extend_from_slice(b"\"},\"issued\":\"");
+        } else {
+            out.extend_from_slice(b",\"effectiveDateTime\":\"");
+            self.measured.write(recorded_at, out);
+            out.extend_from_slice(b"\",\"issued\":\"");
+        }
+        out.extend_from_slice(&self.accepted.time);
+        out.extend_from_slice(&prepared.before_value);
+        number::write(value, prepared.is_count, out);
+        out.extend_from_slice(&prepared.end);
+        out.extend_from_slice(match self.frame {
+            Frame::Alone => b"",
+            Frame::Lines => b"\n",
+            Frame::Entries(_) => b",\"search\":{\"mode\":\"match\"}}",
+        });
+    }
+
+    /// Where a source and device is prepared.
+    fn origin(&mut self, metric: &str, source: &str, device: Option<&str>) -> engine::Result<usize> {
+        // The last one is nearly always the one, and of two that take turns both are among the last.
+        let known = self.origins.iter().rposition(|origin| origin.is(metric, source, device));
+        if let Some(place) = known {
+            return Ok(place);
+        }
+        let kind = self.kind(metric)?;
+        let origin = Origin::new(kind, &self.subject, metric, source, device);
+        if self.origins.len() >= ORIGINS_MAX {
+            self.origins.clear();
+        }
+        self.origins.push(origin);
+        Ok(self.origins.len() - 1)
+    }
+
+    fn kind(&self, metric: &str) -> engine::Result<&'a Kind> {
+        self.fhir.kinds().of_metric(metric).ok_or_else(|| engine::Error::UnknownMetric(metric.to_owned()))
+    }
+}
+
+/// The version of a point: when it was accepted.
+pub fn version_of_point(measured: &Measured) -> String {
+    measured.accepted_at_ms.unsigned_abs().to_string()
+}
+
+/// The version of a value of a check-in: when that last changed.
+pub fn version_of_check_in(row: &check_in::Model) -> String {
+    row.updated_at.unsigned_abs().to_string()
+}
+
+/// Whether a point is of this origin.
+pub fn is_of(origin: Mark, source: &str, device: Option<&str>) -> bool {
+    super::id::origin_mark(source, device) == origin
+}
+
+/// A time as FHIR writes it.
+pub fn instant(at_us: i64) -> String {
+    time::format(at_us)
+}

@@ -1,0 +1,248 @@
+//! Points and check-ins in one order: some of them, behind a place, written one after the other.
+//!
+//! By date all metrics and all values of check-ins run together; of one moment metrics come by their keys and the values of
+//! a check-in together, where [`CHECK_INS`] stands between the keys. By code each kind is a run of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use engine::observe::{Candidate, Keep, ObserveQuery, Observed, Order, Place};
+use engine::{Engine, Result};
+use storage::{TimeRange, UserId};
+
+use super::{Search, Sort, Spot};
+use crate::control::entities::check_in;
+use crate::fhir::day::Days;
+use crate::fhir::kind::{Field, Kind, Kinds, Series};
+use crate::fhir::render::ObservationWriter;
+
+/// Where values of check-ins stand among metrics' keys.
+pub(super) const CHECK_INS: &str = "check_in";
+
+/// A value of a check-in.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) row: Arc<check_in::Model>,
+    pub(super) field: Field,
+}
+
+/// What comes in one order of time.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// What places in it are named by, where it is of one kind.
+    name: Option<Arc<str>>,
+    metrics: Vec<Arc<str>>,
+    /// In order, behind the place where the page begins.
+    pub(super) said: VecDeque<Said>,
+    /// Whose values belong into `said`.
+    pub(super) fields: Vec<Field>,
+}
+
+/// The order of time in a search.
+pub(super) fn order_of(search: &Search) -> Order {
+    if search.sort == Sort::OldestFirst { Order::Ascending } else { Order::Descending }
+}
+
+/// The runs of a search in their order, those before a place left out; `None` if the place is of no kind that there is.
+/// `with_check_ins` is whether values of check-ins may be seen.
+pub(super) fn runs(search: &Search, kinds: &Kinds, after: Option<&Spot>, with_check_ins: bool) -> Option<Vec<Run>> {
+    let states = search.statuses;
+    let (with_points, with_check_ins) = (
+        states.is_final || states.corrected || states.preliminary,
+        with_check_ins && (states.is_final || states.amended),
+    );
+    let is_seen = |kind: &&Kind| match &kind.series {
+        Series::Metric(_) => with_points,
+        Series::Field(_) => with_check_ins,
+    };
+    let mut kinds: Vec<&Kind> = search.kinds(kinds).filter(is_seen).collect();
+    if search.sort != Sort::Code {
+        let mut run = Run::default();
+        for kind in kinds {
+            run.add(kind);
+        }
+        return Some(vec![run]);
+    }
+    let code = |kind: &Kind| kind.codings.first().map(|coding| coding.code.clone());
+    kinds.sort_by(|a, b| code(a).cmp(&code(b)).then_with(|| a.name.cmp(&b.name)));
+    let first = match after {
+        Some(spot) => kinds.iter().position(|kind| *kind.name == *spot.series)?,
+        None => 0,
+    };
+    let run = |kind: &Kind| {
+        let mut run = Run { name: Some(Arc::clone(&kind.name)), ..Run::default() };
+        run.add(kind);
+        run
+    };
+    Some(kinds.into_iter().skip(first).map(run).collect())
+}
+
+impl Run {
+    fn add(&mut self, kind: &Kind) {
+        match &kind.series {
+            Series::Metric(key) => self.metrics.push(Arc::clone(key)),
+            // In the order of fields, which is that of places in a check-in.
+            Series::Field(field) => {
+                let place = self.fields.partition_point(|known| known < field);
+                self.fields.insert(place, *field);
+            }
+        }
+    }
+
+    /// The place that lies in this run, if it does.
+    pub(super) fn after<'a>(&self, after: Option<&'a Spot>) -> Option<&'a Spot> {
+        after.filter(|spot| self.name.as_ref().is_none_or(|name| **name == *spot.series))
+    }
+
+    /// Takes the values of rows that come in order, leaving out those up to a place.
+    pub(super) fn take(&mut self, rows: Vec<check_in::Model>, after: Option<&Spot>) {
+        let is_said = |spot: &&Spot| self.name.is_some() || spot.series == CHECK_INS;
+        let given = self.after(after).filter(is_said).and_then(|spot| {
+            let field = Field::ALL.into_iter().find(|field| Some(field.as_str()) == spot.device.as_deref())?;
+            Some((spot.source.clone(), field))
+        });
+        for row in rows.into_iter().map(Arc::new) {
+            for field in self.fields.iter().copied().filter(|field| field.of(&row).is_some()) {
+                if !given.as_ref().is_some_and(|(id, last)| *id == row.id && field <= *last) {
+                    self.said.push_back(Said { row: Arc::clone(&row), field });
+                }
+            }
+        }
+    }
+
+    fn spot_of(&self, said: &Said) -> Spot {
+        Spot {
+            at: said.row.checked_in_at,
+            series: self.name.as_deref().unwrap_or(CHECK_INS).to_owned(),
+            source: said.row.id.clone(),
+            device: Some(said.field.as_str().to_owned()),
+        }
+    }
+}
+
+/// Which points a search wants, beside whose, of what and from when; `days` are the person's.
+pub(super) fn keep_of(search: &Search, days: &Days) -> Option<Keep> {
+    let states = search.statuses;
+    if search.dates.is_one() && search.updated.is_all() && states.is_all() {
+        return None;
+    }
+    let (dates, updated, days) = (search.dates.clone(), search.updated.clone(), days.clone());
+    Some(Arc::new(move |candidate: &Candidate<'_>| {
+        let Candidate { metric, source, device, measured } = *candidate;
+        let is_preliminary = Days::may_be_totals(metric, source, device)
+            && days.end(measured.recorded_at).is_some_and(|end| days.is_open(end));
+        let is_wanted = match (is_preliminary, measured.is_corrected) {
+            (true, _) => states.preliminary,
+            (false, true) => states.corrected,
+            (false, false) => states.is_final,
+        };
+        is_wanted
+            && dates.contain(measured.recorded_at)
+            && updated.contain(measured.accepted_at_ms.saturating_mul(1_000))
+    }))
+}
+
+/// What a page holds.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// How many observations.
+    pub(super) count: usize,
+    /// The last one's place, if more come behind it.
+    pub(super) next: Option<Spot>,
+}
+
+/// Points and check-ins of a person.
+pub(super) struct Merge<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) user: UserId,
+    pub(super) search: &'a Search,
+    pub(super) after: Option<&'a Spot>,
+    pub(super) days: &'a Days,
+}
+
+impl Merge<'_> {
+    /// Writes at most so many observations as the search wants on a page.
+    pub(super) async fn write(
+        &self,
+        runs: Vec<Run>,
+        writer: &mut ObservationWriter<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Written> {
+        let mut written = Written::default();
+        let mut last = None;
+        for mut run in runs {
+            let mut points = self.points(&run, run.after(self.after))?;
+            let mut head: Option<Observed> = None;
+            loop {
+                if head.is_none() {
+                    head = points.next().await?;
+                }
+                if head.is_none() && run.said.is_empty() {
+                    break;
+                }
+                let left = self.search.count.saturating_sub(written.count);
+                if left == 0 {
+                    written.next = last;
+                    return Ok(written);
+                }
+                let rows = match (&head, run.said.front()) {
+                    (Some(points), Some(said)) => points.rows_before(said.row.checked_in_at, CHECK_INS)?,
+                    (Some(points), None) => points.len(),
+                    (None, _) => 0,
+                };
+                if rows > 0
+                    && let Some(points) = head.take()
+                {
+                    let (now, later) = points.split_at(rows.min(left));
+                    writer.points(&now, out)?;
+                    written.count += now.len();
+                    last = now.last_place()?.map(spot_of);
+                    head = (!later.is_empty()).then_some(later);
+                } else if let Some(said) = run.said.pop_front() {
+                    last = Some(run.spot_of(&said));
+                    written.count += usize::from(writer.check_in(&said.row, said.field, out));
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// How many points there are in all, whatever page it is.
+    pub(super) async fn count(&self, runs: &[Run]) -> Result<usize> {
+        let mut count = 0;
+        for run in runs {
+            let mut points = self.points(run, None)?;
+            while let Some(some) = points.next().await? {
+                count += some.len();
+            }
+        }
+        Ok(count)
+    }
+
+    fn points(&self, run: &Run, after: Option<&Spot>) -> Result<engine::observe::Observations> {
+        let after = after.map(|spot| Place {
+            recorded_at: spot.at,
+            metric: spot.series.clone(),
+            source: spot.source.clone(),
+            device: spot.device.clone(),
+        });
+        let query = ObserveQuery {
+            metrics: run.metrics.clone(),
+            times: times_of(self.search),
+            order: order_of(self.search),
+            after,
+            keep: keep_of(self.search, self.days),
+            rows_about: if self.search.count == 0 { usize::MAX } else { self.search.count },
+        };
+        self.engine.observe(self.user, query)
+    }
+}
+
+fn spot_of(place: Place) -> Spot {
+    Spot { at: place.recorded_at, series: place.metric, source: place.source, device: place.device }
+}
+
+/// All the moments that a search wants lie in it.
+pub(super) fn times_of(search: &Search) -> TimeRange {
+    search.dates.hull()
+}

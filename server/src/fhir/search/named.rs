@@ -1,0 +1,149 @@
+//! Searches that name the observations they want: each is looked up, all are sorted, a page of them is written.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use engine::observe::{Candidate, Observed};
+use engine::{Engine, Result};
+use sea_orm::ConnectionTrait;
+
+use super::merge::{Said, Written, keep_of};
+use super::{Search, Sort, Spot};
+use crate::control::entities::check_in;
+use crate::fhir::day::Days;
+use crate::fhir::find;
+use crate::fhir::id::{Ids, Name, metric_mark};
+use crate::fhir::kind::{Kinds, Series};
+use crate::fhir::outcome::Failure;
+use crate::fhir::render::ObservationWriter;
+
+/// An observation that was found by its id.
+pub(super) struct Found {
+    id: String,
+    at: i64,
+    what: What,
+}
+
+enum What {
+    Point(Observed),
+    Said(Said),
+}
+
+/// The values of check-ins among ids that a search wants.
+pub(super) async fn check_ins(
+    on: &impl ConnectionTrait,
+    ids: &Ids,
+    search: &Search,
+    wanted: &[String],
+) -> std::result::Result<Vec<Found>, Failure> {
+    let mut found = Vec::new();
+    for text in wanted {
+        let Some(Name::CheckIn { user, field, id }) = ids.read(text) else { continue };
+        if user.as_str() != search.user {
+            continue;
+        }
+        if let Some(row) = find::check_in(on, &search.user, field, &id).await?
+            && wants(search, &row)
+        {
+            let at = row.checked_in_at;
+            found.push(Found { id: text.clone(), at, what: What::Said(Said { row: Arc::new(row), field }) });
+        }
+    }
+    Ok(found)
+}
+
+fn wants(search: &Search, row: &check_in::Model) -> bool {
+    let is_amended = row.updated_at != row.created_at;
+    let is_of_state = if is_amended { search.statuses.amended } else { search.statuses.is_final };
+    is_of_state && search.dates.contain(row.checked_in_at) && search.updated.contain(row.updated_at)
+}
+
+/// Adds the points among the ids of a search, leaves out what is of no kind that it wants, and sorts all of it.
+pub(super) async fn points(
+    engine: &Engine,
+    kinds: &Kinds,
+    ids: &Ids,
+    (search, days): (&Search, &Days),
+    mut found: Vec<Found>,
+) -> Result<Vec<Found>> {
+    for text in search.ids.iter().flatten() {
+        let Some(Name::Point(point)) = ids.read(text) else { continue };
+        if point.user.as_str() != search.user {
+            continue;
+        }
+        let key = search.kinds(kinds).find_map(|kind| match &kind.series {
+            Series::Metric(key) if metric_mark(key) == point.metric => Some(key),
+            _ => None,
+        });
+        let Some(key) = key else { continue };
+        if let Some(observed) = find::point(engine, key, &point).await?
+            && is_kept(search, days, &observed)?
+        {
+            found.push(Found { id: text.clone(), at: point.recorded_at, what: What::Point(observed) });
+        }
+    }
+    let is_wanted = |found: &Found| match &found.what {
+        What::Point(_) => true,
+        What::Said(said) => search.kinds(kinds).any(|kind| kind.series == Series::Field(said.field)),
+    };
+    found.retain(is_wanted);
+    match search.sort {
+        Sort::OldestFirst => found.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id))),
+        Sort::NewestFirst => found.sort_by(|a, b| (Reverse(a.at), &a.id).cmp(&(Reverse(b.at), &b.id))),
+        Sort::Code => found.sort_by_cached_key(|found| (code_of(kinds, found), Reverse(found.at), found.id.clone())),
+    }
+    Ok(found)
+}
+
+fn code_of(kinds: &Kinds, found: &Found) -> String {
+    let kind = match &found.what {
+        What::Point(observed) => kinds.of_metric(&observed.metric),
+        What::Said(said) => kinds.of_field(said.field),
+    };
+    kind.and_then(|kind| kind.codings.first()).map(|coding| coding.code.to_string()).unwrap_or_default()
+}
+
+fn is_kept(search: &Search, days: &Days, observed: &Observed) -> Result<bool> {
+    let Some(keep) = keep_of(search, days) else {
+        let columns = observed.columns()?;
+        return Ok(columns.times().iter().all(|time| search.dates.contain(*time)));
+    };
+    let columns = observed.columns()?;
+    let mut runs = columns.runs();
+    Ok(runs.all(|run| {
+        let (metric, source, device) = (&*observed.metric, run.source, run.device);
+        run.points().all(|measured| keep(&Candidate { metric, source, device, measured }))
+    }))
+}
+
+/// Writes those behind a place, as many as a page holds.
+pub(super) fn write(
+    all: Vec<Found>,
+    search: &Search,
+    after: Option<&Spot>,
+    writer: &mut ObservationWriter<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Written> {
+    let mut written = Written::default();
+    if search.count == 0 {
+        return Ok(written);
+    }
+    let given =
+        after.and_then(|spot| all.iter().position(|found| found.id == spot.source)).map_or(0, |place| place + 1);
+    let mut last = None;
+    for found in all.into_iter().skip(given) {
+        if written.count == search.count {
+            written.next = last;
+            break;
+        }
+        match &found.what {
+            What::Point(observed) => writer.points(observed, out)?,
+            What::Said(said) => {
+                writer.check_in(&said.row, said.field, out);
+            }
+        }
+        written.count += 1;
+        last = Some(Spot { at: found.at, series: String::new(), source: found.id, device: None });
+    }
+    Ok(written)
+}

@@ -1,0 +1,252 @@
+//! One page of a search: who asks is let in, check-ins are read in that step, points behind it, and all of it is written.
+
+use engine::observe::Order;
+use sea_orm::ConnectionTrait;
+
+use super::bundle::{Bundle, trimmed};
+use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs, times_of};
+use super::{Next, Search, Sort, Spot, named};
+use crate::access::{Look, Visitor};
+use crate::control::repository::check_ins::{self, Wanted};
+use crate::error::ApiError;
+use crate::fhir::answer::Base;
+use crate::fhir::id::Ids;
+use crate::fhir::kind::{Field, Kinds, Series};
+use crate::fhir::outcome::Failure;
+use crate::fhir::render::{Frame, ObservationWriter, patient, patient_id};
+use crate::fhir::visit::{Inside, Visit, Wish};
+use crate::state::AppState;
+
+/// The parameter of a link to the next page.
+pub(crate) const CURSOR: &str = "_cursor";
+
+/// The first and the last moment that a record of a read can name, microseconds: years 1 and 9999.
+const NAMED_US: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
+
+/// A page that is asked for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// What is searched for.
+    pub(crate) search: Search,
+    /// Where the page before ended.
+    pub(crate) after: Option<Spot>,
+    /// The link to this page.
+    pub(crate) link: String,
+}
+
+/// What a page is made with.
+pub(crate) struct Reader<'a> {
+    pub(crate) state: &'a AppState,
+    pub(crate) ids: &'a Ids,
+    pub(crate) base: &'a Base,
+    pub(crate) visitor: &'a Visitor,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("base", self.base).finish_non_exhaustive()
+    }
+}
+
+/// What was read of check-ins in the step in which the visitor was let in.
+#[derive(Default)]
+struct Said {
+    runs: Vec<Run>,
+    named: Vec<named::Found>,
+    total: usize,
+}
+
+impl Reader<'_> {
+    /// The page as a Bundle.
+    ///
+    /// # Errors
+    /// [`Failure`]; 400 for a place in a search that there is no more.
+    pub(crate) async fn page(&self, asked: Asked) -> Result<Vec<u8>, Failure> {
+        let (state, search) = (self.state, &asked.search);
+        let kinds = state.fhir.kinds();
+        let look = look_of(search, kinds);
+        let visit = Visit::begin(state, self.visitor, &search.user, wish_of(search, kinds), look).await?;
+        let after = asked.after.as_ref().filter(|_| search.ids.is_none());
+        let runs = runs(search, kinds, after, visit.with_check_ins);
+        let runs = runs.ok_or_else(|| Failure::value(CURSOR, "the search has no such place any more"))?;
+        let said = match visit.on() {
+            Some(on) => self.said(on, &asked, runs, visit.with_check_ins).await?,
+            None => self.said(state.control.read(), &asked, runs, visit.with_check_ins).await?,
+        };
+        self.written(&asked, said, visit.enter().await?).await
+    }
+
+    /// Reads what is to be shown of check-ins.
+    async fn said(
+        &self,
+        on: &impl ConnectionTrait,
+        asked: &Asked,
+        mut runs: Vec<Run>,
+        with_check_ins: bool,
+    ) -> Result<Said, Failure> {
+        let search = &asked.search;
+        if let Some(ids) = &search.ids {
+            let named = if with_check_ins { named::check_ins(on, self.ids, search, ids).await? } else { Vec::new() };
+            return Ok(Said { named, ..Said::default() });
+        }
+        let mut total = 0;
+        for run in &mut runs {
+            let Some(wanted) = wanted_of(search, &run.fields) else { continue };
+            if search.with_total {
+                total += count(on, search, &wanted, &run.fields).await?;
+            }
+            if search.count > 0 {
+                let after = run.after(asked.after.as_ref());
+                let is_descending = order_of(search) == Order::Descending;
+                let from = after.map(|spot| from_of(spot, &run.fields, search.sort, is_descending));
+                // One more tells that there is more, and the first may have been given already.
+                let limit = u64::try_from(search.count).unwrap_or(u64::MAX).saturating_add(2);
+                let rows = check_ins::spoken_of(on, &search.user, &wanted, from, is_descending, limit).await?;
+                run.take(rows, asked.after.as_ref());
+            }
+        }
+        Ok(Said { runs, named: Vec::new(), total })
+    }
+
+    async fn written(&self, asked: &Asked, said: Said, mut inside: Inside) -> Result<Vec<u8>, Failure> {
+        let search = &asked.search;
+        let frame = match &search.elements {
+            Some(_) => Frame::Lines,
+            None => Frame::Entries(format!("{}/Observation/", self.base.0)),
+        };
+        let metrics = search.kinds(self.state.fhir.kinds()).map(|kind| &*kind.name);
+        let days = inside.days(self.state, metrics).await?;
+        let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
+        let (mut out, engine) = (Vec::new(), &*self.state.engine);
+        let Said { runs, named, total } = said;
+        let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days: &days };
+        let found = inside.behind(async {
+            if search.ids.is_some() {
+                let all = named::points(engine, self.state.fhir.kinds(), self.ids, (search, &days), named).await?;
+                let total = all.len();
+                return Ok((named::write(all, search, asked.after.as_ref(), &mut writer, &mut out)?, Some(total)));
+            }
+            let total = if search.with_total { Some(total + merge.count(&runs).await?) } else { None };
+            let written =
+                if search.count == 0 { Written::default() } else { merge.write(runs, &mut writer, &mut out).await? };
+            Ok((written, total))
+        });
+        let (written, total) = found.await?;
+        let is_whole = asked.after.is_none() && written.next.is_none() && search.count > 0;
+        let total = total.or(is_whole.then_some(written.count));
+        let entries = match &search.elements {
+            Some(elements) => trimmed(&out, elements, self.base).map_err(ApiError::internal)?,
+            None => out,
+        };
+        let mut bundle = Bundle::new();
+        bundle.entries(&entries);
+        if search.with_patient && written.count > 0 {
+            let person = inside.patient(self.state).await?;
+            bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
+        }
+        let mut links = vec![("self", asked.link.clone())];
+        if let Some(after) = written.next {
+            links.push(("next", self.link(search, after)?));
+        }
+        Ok(bundle.finish(&links, total))
+    }
+
+    /// The link to the page behind a place, for this caller alone.
+    fn link(&self, search: &Search, after: Spot) -> Result<String, Failure> {
+        let next = Next { search: search.clone(), after };
+        let plain = serde_json::to_vec(&next).map_err(ApiError::internal)?;
+        let sealed = self.ids.seal(self.visitor.principal().user.as_str(), &plain);
+        Ok(format!("{}/Observation?{CURSOR}={sealed}", self.base.0))
+    }
+
+    /// The page that a link leads to.
+    ///
+    /// # Errors
+    /// 400 for a link that we did not make for this caller.
+    pub(crate) fn follow(&self, sealed: &str) -> Result<Asked, Failure> {
+        let plain = self.ids.unseal(self.visitor.principal().user.as_str(), sealed);
+        let next: Option<Next> = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+        let Next { search, after } =
+            next.ok_or_else(|| Failure::value(CURSOR, "not a link of this server for you; take it as it came"))?;
+        let link = format!("{}/Observation?{CURSOR}={sealed}", self.base.0);
+        Ok(Asked { search, after: Some(after), link })
+    }
+}
+
+fn wish_of(search: &Search, kinds: &Kinds) -> Wish {
+    let (mut points, mut check_ins) = (false, false);
+    for kind in search.kinds(kinds) {
+        match kind.series {
+            Series::Metric(_) => points = true,
+            Series::Field(_) => check_ins = true,
+        }
+    }
+    match (points, check_ins) {
+        (false, true) => Wish::CheckIns,
+        (true, true) => Wish::Both,
+        (_, false) => Wish::Points,
+    }
+}
+
+/// What the record of the read says: the metric where it is one, and from when to when.
+fn look_of(search: &Search, kinds: &Kinds) -> Look {
+    let mut asked = search.kinds(kinds);
+    let metric = match (asked.next(), asked.next()) {
+        (Some(only), None) => match &only.series {
+            Series::Metric(key) => Some((**key).to_owned()),
+            Series::Field(_) => None,
+        },
+        _ => None,
+    };
+    let times = times_of(search);
+    let (first, last) = NAMED_US;
+    let range = (!search.dates.is_all()).then(|| (times.start.clamp(first, last), times.end.clamp(first, last)));
+    Look { what: "fhir_observations", metric, range }
+}
+
+/// Which check-ins hold what is wanted; `None` if none can.
+fn wanted_of(search: &Search, fields: &[Field]) -> Option<Wanted> {
+    if fields.is_empty() {
+        return None;
+    }
+    let column = |field: &Field| match field {
+        Field::SleepHours => Some(check_ins::Column::SleepHours),
+        Field::Steps => Some(check_ins::Column::Steps),
+        Field::Mood | Field::Energy | Field::Focus => None,
+    };
+    // One that is always there makes every check-in hold something.
+    let says: Option<Vec<_>> = fields.iter().map(column).collect();
+    let states = search.statuses;
+    Some(Wanted {
+        spoken_of: search.dates.ranges().to_vec(),
+        changed: search.updated.ranges().to_vec(),
+        is_amended: (states.is_final != states.amended).then_some(states.amended),
+        says: says.unwrap_or_default(),
+    })
+}
+
+/// From which check-in on a page goes on, that one included.
+fn from_of<'a>(spot: &'a Spot, fields: &[Field], sort: Sort, is_descending: bool) -> (i64, Option<&'a str>) {
+    if sort == Sort::Code || (spot.series == CHECK_INS && !fields.is_empty()) {
+        return (spot.at, Some(&spot.source));
+    }
+    // Of one moment what stands behind the metric is still to come, and what stands before it was given.
+    let is_to_come = (spot.series.as_str() < CHECK_INS) != is_descending;
+    let step = if is_descending { -1 } else { 1 };
+    (if is_to_come { spot.at } else { spot.at.saturating_add(step) }, None)
+}
+
+async fn count(
+    on: &impl ConnectionTrait,
+    search: &Search,
+    wanted: &Wanted,
+    fields: &[Field],
+) -> Result<usize, Failure> {
+    let (rows, sleeps, steps) = check_ins::count(on, &search.user, wanted).await?;
+    let of = |field: &Field| match field {
+        Field::SleepHours => sleeps,
+        Field::Steps => steps,
+        Field::Mood | Field::Energy | Field::Focus => rows,
+    };
+    Ok(usize::try_from(fields.iter().map(of).sum::<i64>()).unwrap_or(0))
+}

@@ -1,0 +1,235 @@
+//! From parameters to a search.
+
+use storage::UserId;
+
+use super::date::Moments;
+use super::parameter::{Parameters, token};
+use super::{COUNT_DEFAULT, COUNT_MAX, DATES_MAX, IDS_MAX, Search, Sort, Statuses};
+use crate::fhir::answer::Base;
+use crate::fhir::id::Ids;
+use crate::fhir::kind::{CATEGORY, Kind, Kinds};
+use crate::fhir::outcome::Failure;
+use crate::fhir::render::user_id;
+
+/// The value set of `status`.
+const STATUS_SYSTEM: &str = "http://hl7.org/fhir/observation-status";
+const STATUSES: [&str; 8] =
+    ["registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"];
+
+/// What a search is read with.
+pub(crate) struct Reading<'a> {
+    /// What is observed.
+    pub(crate) kinds: &'a Kinds,
+    /// What ids mean.
+    pub(crate) ids: &'a Ids,
+    /// What absolute references begin with.
+    pub(crate) base: &'a Base,
+    /// Whose observations a search is for that names nobody.
+    pub(crate) own: Option<UserId>,
+}
+
+impl Reading<'_> {
+    /// Reads a search.
+    ///
+    /// # Errors
+    /// 400 for the first parameter that is wrong.
+    pub(crate) fn search(&self, parameters: &Parameters) -> Result<Search, Failure> {
+        let ids = ids(parameters)?;
+        let count = count(parameters)?;
+        let (is_counted, total) = (is_count_alone(parameters)?, total(parameters)?);
+        Ok(Search {
+            user: self.user(parameters, ids.as_deref())?,
+            kinds: self.kinds(parameters)?,
+            dates: moments(parameters, "date")?,
+            updated: moments(parameters, "_lastUpdated")?,
+            statuses: statuses(parameters)?,
+            ids,
+            sort: sort(parameters)?,
+            count: if is_counted { 0 } else { count },
+            with_total: total || is_counted || count == 0,
+            elements: elements(parameters)?,
+            with_patient: with_patient(parameters)?,
+        })
+    }
+
+    /// Whose observations: what `patient` and `subject` say, else whose the ids are, else the caller's own.
+    fn user(&self, parameters: &Parameters, ids: Option<&[String]>) -> Result<String, Failure> {
+        let mut found: Option<String> = None;
+        for name in ["patient", "subject"] {
+            for value in parameters.lists(name)?.iter().flatten() {
+                let user = self.patient(name, value)?;
+                if found.as_ref().is_some_and(|found| *found != user) {
+                    return Err(Failure::value(name, "one patient at a time"));
+                }
+                found = Some(user);
+            }
+        }
+        if let Some(user) = found {
+            return Ok(user);
+        }
+        if let Some(ids) = ids {
+            let mut users = ids.iter().filter_map(|id| self.ids.read(id)).map(|name| name.user());
+            if let Some(first) = users.next() {
+                if users.any(|user| user != first) {
+                    return Err(Failure::value("_id", "ids of one patient at a time"));
+                }
+                return Ok(first.as_str().to_owned());
+            }
+        }
+        let own = self.own.map(|user| user.as_str().to_owned());
+        own.ok_or_else(|| Failure::required("patient", "whose observations? say patient=[id]"))
+    }
+
+    /// A person by a reference to their Patient: absolute, relative, or the id alone.
+    fn patient(&self, name: &str, reference: &str) -> Result<String, Failure> {
+        let relative =
+            reference.strip_prefix(self.base.0.as_str()).map_or(reference, |rest| rest.trim_start_matches('/'));
+        let id = relative.strip_prefix("Patient/").unwrap_or(relative);
+        if id.contains('/') {
+            return Err(Failure::value(name, "must be Patient/[id] or [id] of this server"));
+        }
+        Ok(user_id(id))
+    }
+
+    /// The names of the kinds that every `code` and `category` allows.
+    fn kinds(&self, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+        let (codes, categories) = (parameters.lists("code")?, parameters.lists("category")?);
+        if codes.is_empty() && categories.is_empty() {
+            return Ok(None);
+        }
+        let has_code = |kind: &Kind, value: &str| {
+            let (system, code) = token(value);
+            kind.has_code(system, code)
+        };
+        let has_category = |kind: &Kind, value: &str| {
+            let (system, code) = token(value);
+            system.is_none_or(|system| system == CATEGORY) && code.is_none_or(|code| code == kind.category)
+        };
+        let fits = |kind: &&Kind| {
+            codes.iter().all(|list| list.iter().any(|value| has_code(kind, value)))
+                && categories.iter().all(|list| list.iter().any(|value| has_category(kind, value)))
+        };
+        Ok(Some(self.kinds.iter().filter(fits).map(|kind| (*kind.name).to_owned()).collect()))
+    }
+}
+
+fn moments(parameters: &Parameters, name: &str) -> Result<Moments, Failure> {
+    let mut all = Moments::all();
+    let lists = parameters.lists(name)?;
+    if lists.iter().map(Vec::len).sum::<usize>() > DATES_MAX {
+        return Err(Failure::value(name, format!("at most {DATES_MAX} dates")));
+    }
+    for list in lists {
+        let one = Moments::parse(list.iter().map(|value| &**value)).map_err(|what| Failure::value(name, what))?;
+        all = all.and(&one);
+    }
+    Ok(all)
+}
+
+fn statuses(parameters: &Parameters) -> Result<Statuses, Failure> {
+    let lists = parameters.lists("status")?;
+    let mut all = Statuses::default();
+    for list in &lists {
+        let mut codes = Vec::with_capacity(list.len());
+        for value in list {
+            let (system, code) = token(value);
+            let is_of_it = system.is_none_or(|system| system == STATUS_SYSTEM);
+            if code.is_some_and(|code| !STATUSES.contains(&code)) {
+                return Err(Failure::value("status", format!("must be one of {}", STATUSES.join(", "))));
+            }
+            codes.push((is_of_it, code));
+        }
+        let has = |word: &str| codes.iter().any(|(is_of_it, code)| *is_of_it && code.is_none_or(|code| code == word));
+        all.is_final &= has("final");
+        all.corrected &= has("corrected");
+        all.amended &= has("amended");
+        all.preliminary &= has("preliminary");
+    }
+    Ok(all)
+}
+
+fn ids(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+    let lists = parameters.lists("_id")?;
+    let Some((first, others)) = lists.split_first() else { return Ok(None) };
+    let mut ids: Vec<String> = first.iter().map(|id| id.clone().into_owned()).collect();
+    ids.retain(|id| others.iter().all(|list| list.iter().any(|other| *other == *id)));
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() > IDS_MAX {
+        return Err(Failure::value("_id", format!("at most {IDS_MAX} ids")));
+    }
+    Ok(Some(ids))
+}
+
+/// `_count`: digits; more than the most is the most.
+pub(crate) fn count(parameters: &Parameters) -> Result<usize, Failure> {
+    let Some(text) = parameters.one("_count")? else { return Ok(COUNT_DEFAULT) };
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Failure::value("_count", "must be a whole number, 0 or more"));
+    }
+    Ok(text.parse().unwrap_or(usize::MAX).min(COUNT_MAX))
+}
+
+/// Whether `_summary` wants the total and nothing else.
+pub(crate) fn is_count_alone(parameters: &Parameters) -> Result<bool, Failure> {
+    match parameters.one("_summary")? {
+        None | Some("false") => Ok(false),
+        Some("count") => Ok(true),
+        Some(_) => Err(Failure::value("_summary", "must be count or false; _elements says which elements come")),
+    }
+}
+
+fn total(parameters: &Parameters) -> Result<bool, Failure> {
+    match parameters.one("_total")? {
+        None | Some("none" | "estimate") => Ok(false),
+        Some("accurate") => Ok(true),
+        Some(_) => Err(Failure::value("_total", "must be none, estimate or accurate")),
+    }
+}
+
+fn sort(parameters: &Parameters) -> Result<Sort, Failure> {
+    match parameters.one("_sort")? {
+        None | Some("-date") => Ok(Sort::NewestFirst),
+        Some("date") => Ok(Sort::OldestFirst),
+        Some("code" | "code,-date") => Ok(Sort::Code),
+        Some(_) => Err(Failure::value("_sort", "must be date, -date or code")),
+    }
+}
+
+fn elements(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+    let lists = parameters.lists("_elements")?;
+    if lists.is_empty() {
+        return Ok(None);
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in lists.iter().flatten() {
+        let name = name.strip_prefix("Observation.").unwrap_or(name);
+        if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(Failure::value("_elements", "must be names of elements such as code,valueQuantity"));
+        }
+        names.push(name.to_owned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > IDS_MAX {
+        return Err(Failure::value("_elements", format!("at most {IDS_MAX} elements")));
+    }
+    Ok(Some(names))
+}
+
+fn with_patient(parameters: &Parameters) -> Result<bool, Failure> {
+    let mut with_patient = false;
+    for value in parameters.all("_include") {
+        let known = [
+            "Observation:patient",
+            "Observation:subject",
+            "Observation:patient:Patient",
+            "Observation:subject:Patient",
+        ];
+        if !known.contains(&value) {
+            return Err(Failure::value("_include", "must be Observation:patient"));
+        }
+        with_patient = true;
+    }
+    Ok(with_patient)
+}

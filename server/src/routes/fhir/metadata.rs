@@ -1,0 +1,88 @@
+//! `/metadata`: what the FHIR face can do, made from the table that the router is made from.
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::OPERATIONS;
+use crate::fhir::answer::{Base, answer};
+use crate::fhir::outcome::Failure;
+use crate::fhir::search::parameter::{OBSERVATION, PATIENT, Parameter};
+use crate::state::AppState;
+
+/// When the statement last changed.
+const DATE: &str = "2026-11-26";
+
+/// The CapabilityStatement. Anybody may read it.
+pub(super) async fn read(
+    State(state): State<AppState>,
+    base: Base,
+    headers: HeaderMap,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Failure> {
+    super::check_read(&headers, raw.as_deref())?;
+    Ok(answer(statement(&state, &base).to_string()))
+}
+
+fn statement(state: &AppState, base: &Base) -> Value {
+    let root = base.0.strip_suffix(crate::fhir::answer::BASE).unwrap_or_default();
+    json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "software": {"name": "avycenna", "version": env!("CARGO_PKG_VERSION")},
+        "implementation": {"description": "Wearable health data of people who let others read it", "url": base.0},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [{
+            "mode": "server",
+            "security": {
+                "cors": false,
+                "description": format!("A bearer token or X-API-Key, as in the API ({root}/docs). Whoever asks reads what \
+                    is their own, and what its owner has granted them."),
+            },
+            "resource": [
+                resource("Observation", &OBSERVATION, &profiles(state)),
+                resource("Patient", &PATIENT, &[]),
+            ],
+        }],
+    })
+}
+
+/// The profiles that some observations hold.
+fn profiles(state: &AppState) -> Vec<&'static str> {
+    state.fhir.kinds().iter().filter_map(|kind| kind.profile).collect()
+}
+
+fn resource(kind: &str, parameters: &[Parameter], profiles: &[&'static str]) -> Value {
+    let mut codes: Vec<&str> = OPERATIONS
+        .iter()
+        .filter(|operation| operation.resource == kind)
+        .map(|operation| operation.interaction.code())
+        .collect();
+    codes.dedup();
+    let parameters: Vec<Value> = parameters
+        .iter()
+        .map(|Parameter { name, kind, documentation }| json!({"name": name, "type": kind, "documentation": documentation}))
+        .collect();
+    let mut resource = json!({
+        "type": kind,
+        "profile": format!("http://hl7.org/fhir/StructureDefinition/{kind}"),
+        "interaction": codes.iter().map(|code| json!({"code": code})).collect::<Vec<_>>(),
+        "versioning": "versioned",
+        "readHistory": false,
+        "conditionalRead": "full-support",
+        "searchParam": parameters,
+    });
+    if let Some(fields) = resource.as_object_mut() {
+        if !profiles.is_empty() {
+            fields.insert("supportedProfile".to_owned(), json!(profiles));
+        }
+        if kind == "Observation" {
+            fields.insert("searchInclude".to_owned(), json!(["Observation:patient", "Observation:subject"]));
+        }
+    }
+    resource
+}

@@ -1,0 +1,120 @@
+//! The FHIR face, below [`BASE`]: one table of what can be done, which the router and the CapabilityStatement are made from.
+//!
+//! FHIR describes itself by `/metadata`; these operations are not in the OpenAPI description.
+
+mod metadata;
+mod observation;
+mod patient;
+#[cfg(test)]
+mod tests;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::{MethodRouter, get, post};
+
+use crate::error::ApiError;
+use crate::fhir::answer::{BASE, check_form};
+use crate::fhir::outcome::Failure;
+use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
+use crate::state::AppState;
+
+/// What can be done with a type of resource, in FHIR's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interaction {
+    /// One by its id.
+    Read,
+    /// One version of one.
+    Vread,
+    /// Some by what they are.
+    Search,
+    /// What the server can do.
+    Capabilities,
+}
+
+impl Interaction {
+    /// FHIR's word.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Vread => "vread",
+            Self::Search => "search-type",
+            Self::Capabilities => "capabilities",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The type of resource; empty for the server as a whole.
+    pub resource: &'static str,
+    /// What is done.
+    pub interaction: Interaction,
+    /// By which method.
+    pub method: &'static str,
+    /// Below [`BASE`].
+    pub path: &'static str,
+    route: fn() -> MethodRouter<AppState>,
+}
+
+const fn operation(
+    resource: &'static str,
+    interaction: Interaction,
+    (method, path): (&'static str, &'static str),
+    route: fn() -> MethodRouter<AppState>,
+) -> Operation {
+    Operation { resource, interaction, method, path, route }
+}
+
+/// Everything that the FHIR face does.
+pub const OPERATIONS: [Operation; 9] = [
+    operation("", Interaction::Capabilities, ("GET", "/metadata"), || get(metadata::read)),
+    operation("Observation", Interaction::Search, ("GET", "/Observation"), || get(observation::search)),
+    operation("Observation", Interaction::Search, ("POST", "/Observation/_search"), || {
+        post(observation::search_by_form)
+    }),
+    operation("Observation", Interaction::Read, ("GET", "/Observation/{id}"), || get(observation::read)),
+    operation("Observation", Interaction::Vread, ("GET", "/Observation/{id}/_history/{version}"), || {
+        get(observation::vread)
+    }),
+    operation("Patient", Interaction::Search, ("GET", "/Patient"), || get(patient::search)),
+    operation("Patient", Interaction::Search, ("POST", "/Patient/_search"), || post(patient::search_by_form)),
+    operation("Patient", Interaction::Read, ("GET", "/Patient/{id}"), || get(patient::read)),
+    operation("Patient", Interaction::Vread, ("GET", "/Patient/{id}/_history/{version}"), || get(patient::vread)),
+];
+
+/// The operations.
+pub fn router() -> Router<AppState> {
+    OPERATIONS.iter().fold(Router::new(), |router, operation| {
+        router.route(&format!("{BASE}{}", operation.path), (operation.route)())
+    })
+}
+
+/// Refuses a body of a search that is no form.
+fn check_is_form(headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if body.is_empty() || kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    let what = "the body of a search is application/x-www-form-urlencoded";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, what).into())
+}
+
+/// Refuses what a read cannot be asked for.
+fn check_read(headers: &HeaderMap, raw: Option<&str>) -> Result<(), Failure> {
+    let raw = raw.unwrap_or_default().as_bytes();
+    let parameters = Parameters::read(&[raw], &[&GENERAL], Handling::of(headers))?;
+    check_form(parameters.one("_format")?, headers)
+}
+
+/// Refuses a version that is not the current one: an older one is not kept, another one never was.
+fn check_version(asked: &str, current: &str) -> Result<(), Failure> {
+    if asked == current {
+        return Ok(());
+    }
+    match (asked.parse::<u64>(), current.parse::<u64>()) {
+        (Ok(asked), Ok(current)) if asked < current => Err(Failure::gone("older versions are not kept")),
+        _ => Err(Failure::not_found("no such version")),
+    }
+}

@@ -1,0 +1,162 @@
+//! What is wrong with a request is said by name, as an OperationOutcome, with the right status.
+
+use super::*;
+
+#[tokio::test]
+async fn each_parameter_with_a_wrong_value_is_named() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    for (query, parameter) in [
+        ("date=2026-02-30", "date"),
+        ("date=ge", "date"),
+        ("date=", "date"),
+        ("date=today", "date"),
+        ("date=ap2026", "date"),
+        ("date:missing=true", "date:missing"),
+        ("_lastUpdated=10000", "_lastUpdated"),
+        ("code=", "code"),
+        ("code:not=8867-4", "code:not"),
+        ("category=,", "category"),
+        ("status=done", "status"),
+        ("patient=Group/1", "patient"),
+        ("subject=http://elsewhere/Patient/1", "subject"),
+        ("patient=usr-00000000,usr-00000001", "patient"),
+        ("_sort=value", "_sort"),
+        ("_sort=date,code", "_sort"),
+        ("_count=-1", "_count"),
+        ("_count=1e9", "_count"),
+        ("_count=", "_count"),
+        ("_count=1&_count=2", "_count"),
+        ("_summary=text", "_summary"),
+        ("_total=some", "_total"),
+        ("_elements=a.b", "_elements"),
+        ("_include=Observation:device", "_include"),
+        ("_include:iterate=Observation:patient", "_include:iterate"),
+        ("_cursor=x", "_cursor"),
+        ("component-code=1", "component-code"),
+        ("_has:x=1", "_has:x"),
+        ("patient.name=Ada", "patient.name"),
+    ] {
+        let reply = get(&stage, &ada.token, &format!("/Observation?{query}")).await;
+        assert_eq!((reply.status, reply.issue().1), (400, Some(parameter)), "{query}: {}", reply.body);
+        assert!(reply.body["issue"][0]["diagnostics"].as_str().unwrap().len() > 5);
+    }
+    for query in ["name:exact=Ada", "name=", "_id=", "birthdate=2000"] {
+        assert_eq!(get(&stage, &ada.token, &format!("/Patient?{query}")).await.status, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_lenient_client_has_unknown_parameters_left_out_and_sees_it_in_the_self_link() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    let lenient = [("prefer", "handling=lenient")];
+    let path = "/Observation?_sorting=x&code=8867-4&_pretty=true";
+    let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?code=8867-4&_pretty=true");
+    let wrong = send(&stage, Some(&ada.token), ("GET", "/Observation?date=x"), &lenient, "").await;
+    assert_eq!(wrong.status, 400, "a wrong value of a known parameter is wrong for everybody");
+}
+
+#[tokio::test]
+async fn counts_that_are_too_large_or_nothing_are_answered() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    let points: Vec<_> = (0..1_200_u32).map(|nth| ("heart_rate", 60.0, f64::from(nth) / 1_440.0, "w")).collect();
+    ingest(&stage, &ada, &points).await;
+    let most = read(&stage, &ada.token, "/Observation?_count=1000000000").await;
+    assert_eq!(most.matches().len(), 1_000);
+    assert_eq!(read(&stage, &ada.token, "/Observation?_count=99999999999999999999999").await.matches().len(), 1_000);
+    assert_eq!(read(&stage, &ada.token, &most.link("next").unwrap()).await.matches().len(), 200);
+    assert_eq!(read(&stage, &ada.token, "/Observation").await.matches().len(), 50);
+    let none = read(&stage, &ada.token, "/Observation?_count=0").await;
+    assert_eq!((&none.body["total"], none.body.get("entry"), none.link("next")), (&json!(1_200), None, None));
+    let with_total = read(&stage, &ada.token, "/Observation?_count=5&_total=accurate").await;
+    assert_eq!((&with_total.body["total"], with_total.matches().len()), (&json!(1_200), 5));
+}
+
+#[tokio::test]
+async fn ten_thousand_codes_are_a_list_like_any_other_and_more_are_refused() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    ingest(&stage, &ada, &[("heart_rate", 60.0, 1.0, "w")]).await;
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let list = |count: usize| {
+        let others: Vec<String> = (1..count).map(|nth| format!("http://loinc.org|{nth}-0")).collect();
+        format!("code=8867-4,{}&_count=1", others.join(","))
+    };
+    let reply = send(&stage, Some(&ada.token), ("POST", "/Observation/_search"), &form, &list(10_000)).await;
+    assert_eq!((reply.status, reply.matches().len()), (200, 1));
+    let reply = send(&stage, Some(&ada.token), ("POST", "/Observation/_search"), &form, &list(10_001)).await;
+    assert_eq!((reply.status, reply.issue().1), (400, Some("code")));
+    for (name, value, count) in [("date", "ne2026-01-01", 101), ("_lastUpdated", "ge2020", 101), ("_id", "x", 101)] {
+        let values = |count: usize| {
+            (0..count)
+                .map(|nth| format!("{value}{}", if name == "_id" { nth.to_string() } else { String::new() }))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        let reply = get(&stage, &ada.token, &format!("/Observation?{name}={}", values(count))).await;
+        assert_eq!((reply.status, reply.issue().1), (400, Some(name)));
+        read(&stage, &ada.token, &format!("/Observation?{name}={}", values(count - 1))).await;
+    }
+    let reply = get(&stage, &ada.token, &format!("/Observation?{}", list(2_000))).await;
+    assert_eq!((reply.status, reply.issue().0), (431, "too-long"), "a request line has its bound");
+    let long = format!("code={}", "x".repeat(5 << 20));
+    let reply = send(&stage, Some(&ada.token), ("POST", "/Observation/_search"), &form, &long).await;
+    assert_eq!((reply.status, reply.issue().0), (413, "too-long"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_done_is_an_outcome_too() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    for (method, path, status, code) in [
+        ("GET", "/Encounter", 404, "not-found"),
+        ("GET", "/Observation/x", 404, "not-found"),
+        ("GET", "/Observation/%00", 404, "not-found"),
+        ("GET", "/Observation/x/_history", 404, "not-found"),
+        ("GET", "/", 404, "not-found"),
+        ("POST", "/Observation", 405, "not-supported"),
+        ("PUT", "/Observation/x", 405, "not-supported"),
+        ("DELETE", "/Patient/x", 405, "not-supported"),
+        ("PATCH", "/Observation/x", 405, "not-supported"),
+        ("GET", "/Observation?_format=xml", 406, "not-supported"),
+        ("GET", "/Observation/x?_format=application/fhir%2Bxml", 406, "not-supported"),
+    ] {
+        let reply = send(&stage, Some(&ada.token), (method, path), &[], "").await;
+        assert_eq!((reply.status, reply.issue().0), (status, code), "{method} {path}: {}", reply.body);
+        assert_eq!(reply.headers.contains_key("allow"), status == 405, "{method} {path}");
+    }
+    let reply = send(&stage, None, ("GET", "/Observation"), &[], "").await;
+    assert_eq!((reply.status, reply.issue().0), (401, "login"));
+    assert!(reply.headers.contains_key("www-authenticate"));
+    let accept = [("accept", "application/fhir+xml")];
+    assert_eq!(send(&stage, Some(&ada.token), ("GET", "/Observation"), &accept, "").await.status, 406);
+}
+
+#[tokio::test]
+async fn the_statement_of_capabilities_says_what_the_table_does() {
+    let stage = Stage::new().await;
+    let reply = send(&stage, None, ("GET", "/metadata"), &[], "").await;
+    assert_eq!((reply.status, &reply.body["fhirVersion"]), (200, &json!("4.0.1")));
+    let resources = reply.body["rest"][0]["resource"].as_array().unwrap();
+    for operation in crate::routes::fhir::OPERATIONS.iter().filter(|operation| !operation.resource.is_empty()) {
+        let resource = resources.iter().find(|resource| resource["type"] == operation.resource).unwrap();
+        let codes: Vec<_> = resource["interaction"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+        assert!(codes.contains(&&json!(operation.interaction.code())), "{codes:?}");
+    }
+    let observation = resources.iter().find(|resource| resource["type"] == "Observation").unwrap();
+    let ada = stage.patient("Ada").await;
+    for parameter in observation["searchParam"].as_array().unwrap() {
+        let name = parameter["name"].as_str().unwrap();
+        let value = match parameter["type"].as_str().unwrap() {
+            "date" => "2026".to_owned(),
+            "reference" => fhir_id(&ada),
+            _ if name == "status" => "final".to_owned(),
+            _ => "x".to_owned(),
+        };
+        read(&stage, &ada.token, &format!("/Observation?{name}={value}")).await;
+    }
+}
