@@ -20,10 +20,11 @@ use engine::{number, time};
 use storage::UserId;
 
 pub use self::patient::{USER_SYSTEM, patient, patient_id, user_id, version as version_of_patient};
+pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;
 use super::day::Days;
-use super::id::{Ids, Mark, Namer};
+use super::id::{Ids, Mark, Namer, origin_mark};
 use super::kind::{Field, Kind};
 use crate::control::entities::check_in;
 
@@ -223,7 +224,8 @@ impl<'a> ObservationWriter<'a> {
             return Ok(place);
         }
         let kind = self.kind(metric)?;
-        let origin = Origin::new(kind, &self.subject, metric, source, device);
+        let id = self.ids.of_device(self.user, origin_mark(source, device));
+        let origin = Origin::new(kind, &self.subject, &id, source, device);
         if self.origins.len() >= ORIGINS_MAX {
             self.origins.clear();
         }
@@ -248,7 +250,7 @@ pub fn version_of_check_in(row: &check_in::Model) -> String {
 
 /// Whether a point is of this origin.
 pub fn is_of(origin: Mark, source: &str, device: Option<&str>) -> bool {
-    super::id::origin_mark(source, device) == origin
+    origin_mark(source, device) == origin
 }
 
 /// A time as FHIR writes it.

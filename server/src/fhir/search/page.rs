@@ -13,6 +13,7 @@ use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
 use crate::fhir::kind::{Field, Kinds, Series};
 use crate::fhir::outcome::Failure;
+use crate::fhir::provenance;
 use crate::fhir::render::{Frame, ObservationWriter, patient, patient_id};
 use crate::fhir::visit::{Inside, Visit, Wish};
 use crate::state::AppState;
@@ -100,7 +101,7 @@ impl Reader<'_> {
                 let is_descending = order_of(search) == Order::Descending;
                 let from = after.map(|spot| from_of(spot, &run.fields, search.sort, is_descending));
                 // One more tells that there is more, and the first may have been given already.
-                let limit = u64::try_from(search.count).unwrap_or(u64::MAX).saturating_add(2);
+                let limit = u64::try_from(search.run_count()).unwrap_or(u64::MAX).saturating_add(2);
                 let rows = check_ins::spoken_of(on, &search.user, &wanted, from, is_descending, limit).await?;
                 run.take(rows, asked.after.as_ref());
             }
@@ -134,6 +135,11 @@ impl Reader<'_> {
         let (written, total) = found.await?;
         let is_whole = asked.after.is_none() && written.next.is_none() && search.count > 0;
         let total = total.or(is_whole.then_some(written.count));
+        let provenances = if search.with_provenance {
+            provenance::of_page(&out, search.elements.is_some()).map_err(ApiError::internal)?
+        } else {
+            Vec::new()
+        };
         let entries = match &search.elements {
             Some(elements) => trimmed(&out, elements, self.base).map_err(ApiError::internal)?,
             None => out,
@@ -143,6 +149,9 @@ impl Reader<'_> {
         if search.with_patient && written.count > 0 {
             let person = inside.patient(self.state).await?;
             bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
+        }
+        for (id, resource) in provenances {
+            bundle.resource(self.base, ("Provenance", &id), "include", resource.to_string().as_bytes());
         }
         let mut links = vec![("self", asked.link.clone())];
         if let Some(after) = written.next {

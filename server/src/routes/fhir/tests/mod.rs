@@ -4,6 +4,7 @@ mod access;
 mod paging;
 mod reads;
 mod search;
+mod smaller;
 mod wrong;
 
 use axum::body::{Body, to_bytes};
