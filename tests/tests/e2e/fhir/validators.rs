@@ -7,13 +7,13 @@ use serde_json::Value;
 use tests::node;
 
 /// Runs one of the scripts; `None`, with a loud line, where its packages cannot be had.
-fn script(name: &str, files: &[&Path]) -> Option<Output> {
+pub(super) fn script(name: &str, files: &[&Path]) -> Option<Output> {
     let folder = node::fhir(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
     let output = Command::new("node").arg(folder.join(name)).args(files).output();
     Some(output.unwrap_or_else(|error| panic!("node {name}: {error}")))
 }
 
-fn printed(output: &Output) -> String {
+pub(super) fn printed(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
