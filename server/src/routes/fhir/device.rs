@@ -97,7 +97,7 @@ pub(super) async fn search(
 
 async fn enter(state: &AppState, visitor: &Visitor, user: &str) -> Result<Inside, Failure> {
     let look = Look { what: "fhir_devices", metric: None, range: None };
-    Visit::begin(state, visitor, user, Wish::Points, look).await?.enter(state).await
+    Visit::begin(state, visitor, user, Wish::Points, look).await?.enter().await
 }
 
 fn bundle(ids: &Ids, base: &Base, user: UserId, found: &[Origin]) -> Bundle {

@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use storage::TimeRange;
+use storage::{TimeRange, UserId};
 
 use crate::access::{Look, Visitor};
 use crate::auth::Role;
@@ -87,10 +87,18 @@ pub(super) async fn stats(
     let metric = question.kinds.first().filter(|_| question.kinds.len() == 1).map(|kind| (*kind.name).to_owned());
     let look = Look { what: "fhir_statistics", metric, range: Some((question.times.start, question.times.end)) };
     let visit = Visit::begin(&state, &visitor, &search.user, Wish::Points, look).await?;
-    let inside = visit.enter(&state).await?;
+    let mut inside = visit.enter().await?;
+    let zone = match question.zone {
+        Some(zone) => zone.to_owned(),
+        None => inside.patient(&state).await?.timezone.clone(),
+    };
+    if jiff::tz::TimeZone::get(&zone).is_err() {
+        return Err(Failure::value("tz", "must be the IANA name of a time zone, such as Europe/Berlin"));
+    }
+    let days = Days::new(&zone, now_us);
     let mut found = Vec::new();
     for kind in &question.kinds {
-        found.extend(of_kind(&state, &inside, &question, kind, now_us).await?);
+        found.extend(of_kind(&state, &inside, &question, (&zone, &days), kind).await?);
     }
     let found: Vec<Value> =
         found.into_iter().map(|resource| json!({"name": "statistics", "resource": resource})).collect();
@@ -158,13 +166,9 @@ async fn of_kind(
     state: &AppState,
     inside: &Inside,
     question: &Question<'_>,
+    (zone, days): (&str, &Days),
     kind: &Kind,
-    now_us: i64,
 ) -> Result<Vec<Value>, Failure> {
-    let zone = question.zone.unwrap_or(&inside.patient.timezone);
-    if jiff::tz::TimeZone::get(zone).is_err() {
-        return Err(Failure::value("tz", "must be the IANA name of a time zone, such as Europe/Berlin"));
-    }
     let query = BucketQuery {
         metric: (*kind.name).to_owned(),
         times: question.times,
@@ -187,8 +191,7 @@ async fn of_kind(
         }
     });
     let answer: Answer = serde_json::from_slice(&bytes.await?).map_err(ApiError::internal)?;
-    let days = Days::new(zone, now_us);
-    let of_day = |bucket: &BTreeMap<String, Box<RawValue>>| statistics(question, kind, inside, &days, bucket);
+    let of_day = |bucket: &BTreeMap<String, Box<RawValue>>| statistics(question, kind, inside.user, days, bucket);
     answer.buckets.iter().map(of_day).collect()
 }
 
@@ -196,7 +199,7 @@ async fn of_kind(
 fn statistics(
     question: &Question<'_>,
     kind: &Kind,
-    inside: &Inside,
+    user: UserId,
     days: &Days,
     bucket: &BTreeMap<String, Box<RawValue>>,
 ) -> Result<Value, Failure> {
@@ -221,7 +224,7 @@ fn statistics(
         "status": if is_open { "preliminary" } else { "final" },
         "category": [category],
         "code": code,
-        "subject": {"reference": format!("Patient/{}", patient_id(&inside.patient.id))},
+        "subject": {"reference": format!("Patient/{}", patient_id(user.as_str()))},
         "effectivePeriod": {"start": start, "end": end.map(engine::time::format)},
         "component": components,
     }))
