@@ -1,6 +1,7 @@
 //! The FHIR face from outside: edge, router, database and points in process.
 
 mod access;
+mod known;
 mod paging;
 mod reads;
 mod search;
