@@ -48,6 +48,7 @@ const OWN = {
     rule('one-value', 'value.count() = 1 and dataAbsentReason.empty()'),
     rule('whole-period', 'effective.ofType(Period).all(start.exists() and end.exists() and start < end)'),
     rule('issued', 'issued.exists()'),
+    rule('who', "device.where(reference.startsWith('Device/') and display.exists()).exists() xor performer.where(reference = %resource.subject.reference).exists()"),
     rule('preliminary-of-a-day', "status = 'preliminary' implies effective is Period"),
     rule('no-loinc-display-of-mood', `code.coding.where(system = '${SYSTEMS.loinc}' and code = '44250-9').display.empty()`),
   ],
@@ -56,10 +57,14 @@ const OWN = {
     rule('patient-id', "id.matches('^usr-[0-9A-Za-z]{8}$')"),
     rule('identifier', "identifier.where(value = 'usr_' & %resource.id.substring(4)).exists()"),
   ],
-  Device: OWN_ANY.filter(({ id }) => id === 'id'),
+  Device: [
+    ...OWN_ANY.filter(({ id }) => id !== 'version'),
+    rule('whose', "patient.reference.matches('^Patient/usr-[0-9A-Za-z]{8}$') and deviceName.exists() and identifier.exists()"),
+  ],
   Provenance: [
     rule('target', "target.exists() and target.reference.all(matches('^Observation/'))"),
-    rule('agent', 'agent.exists() and agent.all(who.exists())'),
+    rule('agent', 'agent.exists() and agent.all(type.exists() and who.exists())'),
+    rule('recorded', 'recorded.exists() and activity.exists()'),
   ],
   Bundle: [
     rule('searchset', "type = 'searchset' implies link.where(relation = 'self').count() = 1"),

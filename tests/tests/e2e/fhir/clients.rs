@@ -12,6 +12,17 @@ use crate::sharing::text;
 /// Heart rates of the patient: more than a page of any of the programs.
 const COUNT: i64 = 130;
 
+/// Those of the documentation's programs that are run here, and the one that `bulk` runs.
+const PROGRAMS: [&str; 4] = ["bulk_export.py", "search.py", "with_fhirclient.py", "with_fhirpy.py"];
+
+#[test]
+fn the_fhir_examples_are_all_tested() {
+    for entry in std::fs::read_dir(tests::root().join("docs/examples/fhir")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(PROGRAMS.contains(&name.as_str()), "{name}: test it, and name it here");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_others_wrote_search_page_and_read() {
     let Some(with_packages) = python::interpreter(Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
