@@ -71,6 +71,7 @@ pub struct ObservationWriter<'a> {
 #[derive(Debug)]
 struct Accepted {
     at_us: i64,
+    number: u64,
     version: Vec<u8>,
     time: Vec<u8>,
     formatter: Formatter,
@@ -79,8 +80,10 @@ struct Accepted {
 impl Accepted {
     /// Of a version and when that came to be, microseconds UTC.
     fn set(&mut self, version: u64, at_us: i64) {
-        if self.at_us != at_us || self.version.is_empty() {
+        // A point and a check-in of one moment have versions of their own.
+        if self.at_us != at_us || self.number != version || self.version.is_empty() {
             self.at_us = at_us;
+            self.number = version;
             self.version.clear();
             number::write_u64(version, &mut self.version);
             self.time.clear();
@@ -102,7 +105,8 @@ impl<'a> ObservationWriter<'a> {
         let mut subject = b"\"subject\":{\"reference\":\"Patient/".to_vec();
         subject.extend_from_slice(patient_id(user.as_str()).as_bytes());
         subject.extend_from_slice(b"\"}");
-        let accepted = Accepted { at_us: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
+        let accepted =
+            Accepted { at_us: 0, number: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
         Self {
             fhir,
             ids,

@@ -53,6 +53,8 @@ impl std::fmt::Debug for Reader<'_> {
 #[derive(Default)]
 struct Said {
     runs: Vec<Run>,
+    /// What the total is of: the whole search, whatever page it is.
+    counted: Vec<Run>,
     named: Vec<named::Found>,
     total: usize,
 }
@@ -90,12 +92,17 @@ impl Reader<'_> {
             let named = if with_check_ins { named::check_ins(on, self.ids, search, ids).await? } else { Vec::new() };
             return Ok(Said { named, ..Said::default() });
         }
-        let mut total = 0;
+        let (mut total, mut counted) = (0, Vec::new());
+        if search.with_total {
+            counted = super::merge::runs(search, self.state.fhir.kinds(), None, with_check_ins).unwrap_or_default();
+            for run in &counted {
+                if let Some(wanted) = wanted_of(search, &run.fields) {
+                    total += count(on, search, &wanted, &run.fields).await?;
+                }
+            }
+        }
         for run in &mut runs {
             let Some(wanted) = wanted_of(search, &run.fields) else { continue };
-            if search.with_total {
-                total += count(on, search, &wanted, &run.fields).await?;
-            }
             if search.count > 0 {
                 let after = run.after(asked.after.as_ref());
                 let is_descending = order_of(search) == Order::Descending;
@@ -106,7 +113,7 @@ impl Reader<'_> {
                 run.take(rows, asked.after.as_ref());
             }
         }
-        Ok(Said { runs, named: Vec::new(), total })
+        Ok(Said { runs, counted, named: Vec::new(), total })
     }
 
     async fn written(&self, asked: &Asked, said: Said, mut inside: Inside) -> Result<Vec<u8>, Failure> {
@@ -119,7 +126,7 @@ impl Reader<'_> {
         let days = inside.days(self.state, metrics).await?;
         let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
         let (mut out, engine) = (Vec::new(), &*self.state.engine);
-        let Said { runs, named, total } = said;
+        let Said { runs, counted, named, total } = said;
         let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days: &days };
         let found = inside.behind(async {
             if search.ids.is_some() {
@@ -127,7 +134,7 @@ impl Reader<'_> {
                 let total = all.len();
                 return Ok((named::write(all, search, asked.after.as_ref(), &mut writer, &mut out)?, Some(total)));
             }
-            let total = if search.with_total { Some(total + merge.count(&runs).await?) } else { None };
+            let total = if search.with_total { Some(total + merge.count(&counted).await?) } else { None };
             let written =
                 if search.count == 0 { Written::default() } else { merge.write(runs, &mut writer, &mut out).await? };
             Ok((written, total))
