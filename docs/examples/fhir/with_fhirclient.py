@@ -23,4 +23,4 @@ print(len(observations), "heart rates")
 
 newest = observations[0]
 again = Observation.read(newest.id, smart)
-print(again.effectiveDateTime.isostring, again.valueQuantity.value, again.as_json() == newest.as_json())
+print(again.effectiveDateTime.as_json(), again.valueQuantity.value, again.as_json() == newest.as_json())
