@@ -4,6 +4,7 @@
 //! is held meanwhile is as many as are asked for.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use engine::Engine;
 use engine::observe::{ObserveQuery, Order};
@@ -88,7 +89,7 @@ async fn each(
     mut show: impl FnMut(&Origin) -> ControlFlow<()>,
 ) -> engine::Result<()> {
     let metrics = kinds.iter().filter_map(|kind| match &kind.series {
-        Series::Metric(key) => Some(key.clone()),
+        Series::Metric(key) => Some(Arc::clone(key)),
         Series::Field(_) => None,
     });
     let query = ObserveQuery {

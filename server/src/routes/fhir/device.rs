@@ -65,20 +65,17 @@ pub(super) async fn search(
         Parameters::read(&[raw.as_bytes()], &[&names, &RESULT, &GENERAL, &[CURSOR]], Handling::of(&headers))?;
     check_form(parameters.one("_format")?, &headers)?;
     let ids = state.fhir.ids(&state.control).await?;
-    let (user, count, after) = match parameters.one(CURSOR)? {
-        Some(sealed) => {
-            if let Some(other) = names.iter().chain(&RESULT).find(|name| parameters.has(name)) {
-                return Err(Failure::value(other, "a link to a page says it already"));
-            }
-            let next = unsealed(ids, &visitor, sealed)?;
-            (next.devices_of, next.count, Some(Origin { source: next.source, device: next.device }))
+    let (user, count, after) = if let Some(sealed) = parameters.one(CURSOR)? {
+        if let Some(other) = names.iter().chain(&RESULT).find(|name| parameters.has(name)) {
+            return Err(Failure::value(other, "a link to a page says it already"));
         }
-        None => {
-            let principal = visitor.principal();
-            let own = (principal.role == Role::Patient).then_some(principal.user);
-            let reading = Reading { kinds: state.fhir.kinds(), ids, base: &base, own };
-            (reading.user(&parameters, None)?, count(&parameters)?, None)
-        }
+        let next = unsealed(ids, &visitor, sealed)?;
+        (next.devices_of, next.count, Some(Origin { source: next.source, device: next.device }))
+    } else {
+        let principal = visitor.principal();
+        let own = (principal.role == Role::Patient).then_some(principal.user);
+        let reading = Reading { kinds: state.fhir.kinds(), ids, base: &base, own };
+        (reading.user(&parameters, None)?, count(&parameters)?, None)
     };
     let inside = enter(&state, &visitor, &user).await?;
     // One more tells that there is more.

@@ -215,7 +215,7 @@ fn statistics(
         let figure: serde_json::Number = serde_json::from_str(figure.get()).map_err(ApiError::internal)?;
         components.push(json!({
             "code": {"coding": [{"system": STATISTICS, "code": word, "display": display}]},
-            "valueQuantity": quantity(kind, *aggregate, figure),
+            "valueQuantity": quantity(kind, *aggregate, &figure),
         }));
     }
     let (category, code) = kind.concepts();
@@ -230,7 +230,7 @@ fn statistics(
     }))
 }
 
-fn quantity(kind: &Kind, aggregate: Aggregate, figure: serde_json::Number) -> Value {
+fn quantity(kind: &Kind, aggregate: Aggregate, figure: &serde_json::Number) -> Value {
     if aggregate == Aggregate::Count {
         return json!({"value": figure, "unit": "points", "system": UCUM, "code": "1"});
     }
