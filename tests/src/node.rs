@@ -1,4 +1,4 @@
-//! A folder with the Node packages that the documentation's examples import.
+//! Folders with scripts for Node and the packages that they import, at the locked versions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,26 +6,58 @@ use std::sync::OnceLock;
 
 use crate::python::{run, skip};
 
-/// The examples of `docs/examples/webhooks` in a copy below `folder`, their packages at the locked versions beside them;
-/// `None`, with a loud line, where the packages cannot be had. In CI a missing package is a failure.
+/// Says where the packages of `tests/fhir` are installed already: its `node_modules`.
+const FHIR_PACKAGES: &str = "AVYCENNA_TEST_FHIR_PACKAGES";
+
+/// The examples of `docs/examples/webhooks` in a copy below `folder`, their packages beside them; `None`, with a loud
+/// line, where the packages cannot be had. In CI a missing package is a failure.
 pub fn webhooks(folder: &Path) -> Option<PathBuf> {
     static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    MADE.get_or_init(|| match make(&folder.join("node")) {
-        Ok(copy) => Some(copy),
-        Err(reason) => {
-            skip(&reason);
-            None
-        }
-    })
-    .clone()
+    MADE.get_or_init(|| said(make("docs/examples/webhooks", &folder.join("node"), None))).clone()
 }
 
-fn make(copy: &Path) -> Result<PathBuf, String> {
-    run(Command::new("mkdir").arg("-p").arg(copy))?;
-    let examples = crate::root().join("docs/examples/webhooks");
-    for name in ["package.json", "package-lock.json", "standard.mjs"] {
-        run(Command::new("cp").arg(examples.join(name)).arg(copy))?;
+/// The same of the validators in `tests/fhir`.
+///
+/// `AVYCENNA_TEST_FHIR_PACKAGES` names a `node_modules` that is ready.
+pub fn fhir(folder: &Path) -> Option<PathBuf> {
+    static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let ready = std::env::var_os(FHIR_PACKAGES).map(PathBuf::from);
+    MADE.get_or_init(|| said(make("tests/fhir", &folder.join("fhir"), ready.as_deref()))).clone()
+}
+
+fn said(made: Result<PathBuf, String>) -> Option<PathBuf> {
+    made.inspect_err(|reason| skip(reason)).ok()
+}
+
+/// Copies the files of `source`, a folder of the repository: a module finds its packages from where it lies.
+fn make(source: &str, copy: &Path, ready: Option<&Path>) -> Result<PathBuf, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", copy.display());
+    std::fs::create_dir_all(copy).map_err(failed)?;
+    for entry in std::fs::read_dir(crate::root().join(source)).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if let (true, Some(name)) = (file.is_file(), file.file_name()) {
+            std::fs::copy(&file, copy.join(name)).map_err(failed)?;
+        }
+    }
+    match ready {
+        Some(packages) => {
+            let place = copy.join("node_modules");
+            run(Command::new("rm").arg("-rf").arg(&place))?;
+            std::os::unix::fs::symlink(packages, place).map_err(failed)?;
+        }
+        None => install(copy)?,
+    }
+    Ok(copy.to_path_buf())
+}
+
+/// `npm ci`, unless it has installed the same lock before.
+fn install(copy: &Path) -> Result<(), String> {
+    let (lock, installed) = (copy.join("package-lock.json"), copy.join("node_modules/installed-lock.json"));
+    let is_same = std::fs::read(&lock).ok() == std::fs::read(&installed).ok();
+    if is_same {
+        return Ok(());
     }
     run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(copy))?;
-    Ok(copy.to_path_buf())
+    std::fs::copy(&lock, &installed).map_err(|error| format!("{}: {error}", installed.display()))?;
+    Ok(())
 }

@@ -11,8 +11,10 @@
 //! | 15..23 | when measured, microseconds, big-endian   | 8..20 | the check-in: sixteen in base 62 |
 //! | 23..31 | SHA-256 of source and device, its beginning |     |                               |
 //!
+//! A device is 3, the person, and that beginning of the hash of source and device.
+//!
 //! Before it comes the synthetic IV, 16 bytes. All of it is written in base 64 by FHIR's alphabet of ids, `[A-Za-z0-9\-\.]`:
-//! 63 characters for a point, 48 for a value of a check-in.
+//! 63 characters for a point, 48 for a value of a check-in, 42 for a device.
 //!
 //! The metric is its key's hash and not a number of the catalogue, so that a change of the catalogue renames nothing.
 
@@ -41,8 +43,10 @@ const SEALED_CHARACTERS_MAX: usize = 24 << 10;
 const IV_BYTES: usize = 16;
 const POINT_BYTES: usize = 31;
 const CHECK_IN_BYTES: usize = 20;
+const DEVICE_BYTES: usize = 15;
 const POINT: u8 = 1;
 const CHECK_IN: u8 = 2;
+const DEVICE: u8 = 3;
 
 const USER_PREFIX: &str = "usr_";
 const CHECK_IN_PREFIX: &str = "ci_";
@@ -165,11 +169,7 @@ impl Ids {
 
     /// What an id names; `None` for a text that is not an id of ours.
     pub fn read(&self, id: &str) -> Option<Name> {
-        if id.len() > ID_CHARACTERS_MAX {
-            return None;
-        }
-        let sealed = TEXT.decode(id).ok()?;
-        let plain = cipher(&self.names).decrypt::<[&[u8]; 0], _>([], &sealed).ok()?;
+        let plain = self.plain_of(id)?;
         let (kind, rest) = plain.split_first()?;
         let (user, rest) = rest.split_first_chunk::<6>()?;
         let user = user_of(*user)?;
@@ -188,6 +188,30 @@ impl Ids {
             }
             _ => None,
         }
+    }
+
+    /// The id of a person's source and device, by its [`origin_mark`].
+    pub fn of_device(&self, user: UserId, origin: Mark) -> String {
+        let mut plain = [0; DEVICE_BYTES];
+        put(&mut plain, 0, &[DEVICE]);
+        put(&mut plain, 1, &user_code(user));
+        put(&mut plain, 7, &origin);
+        // It fails for messages of many gigabytes alone.
+        TEXT.encode(cipher(&self.names).encrypt::<[&[u8]; 0], _>([], &plain).unwrap_or_default())
+    }
+
+    /// Whose source and device an id names, and which; `None` for a text that is not an id of ours.
+    pub fn read_device(&self, id: &str) -> Option<(UserId, Mark)> {
+        let plain = self.plain_of(id)?;
+        let (user, rest) = plain.strip_prefix(&[DEVICE])?.split_first_chunk::<6>()?;
+        Some((user_of(*user)?, Mark::try_from(rest).ok()?))
+    }
+
+    fn plain_of(&self, id: &str) -> Option<Vec<u8>> {
+        if id.len() > ID_CHARACTERS_MAX {
+            return None;
+        }
+        cipher(&self.names).decrypt::<[&[u8]; 0], _>([], &TEXT.decode(id).ok()?).ok()
     }
 
     /// Seals what a link to a page carries, for one caller alone.
@@ -366,6 +390,17 @@ mod tests {
             id.replace_range(place..=place, &character);
             prop_assert_eq!(ids().read(&id), None);
         }
+    }
+
+    #[test]
+    fn an_id_of_a_device_reads_back_and_is_no_observation() {
+        let id = ids().of_device(point().user, point().origin);
+        assert!(is_fhir_id(&id), "{id}");
+        assert_eq!(ids().read_device(&id), Some((point().user, point().origin)));
+        assert_eq!(ids().read(&id), None);
+        assert_eq!(ids().read_device(&ids().of_point(&point())), None);
+        assert_eq!(Ids::new(&[8; KEY_BYTES]).read_device(&id), None, "another key");
+        assert_ne!(ids().of_device(user("usr_7jRtHvBl"), point().origin), id);
     }
 
     #[test]

@@ -17,10 +17,12 @@
 
 pub mod answer;
 pub mod day;
+pub mod device;
 pub mod find;
 pub mod id;
 pub mod kind;
 pub mod outcome;
+pub mod provenance;
 pub mod render;
 pub mod search;
 pub mod visit;

@@ -12,6 +12,8 @@ mod erasure;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod fhir;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod operations;

@@ -20,10 +20,11 @@ use engine::{number, time};
 use storage::UserId;
 
 pub use self::patient::{USER_SYSTEM, patient, patient_id, user_id, version as version_of_patient};
+pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;
 use super::day::Days;
-use super::id::{Ids, Mark, Namer};
+use super::id::{Ids, Mark, Namer, origin_mark};
 use super::kind::{Field, Kind};
 use crate::control::entities::check_in;
 
@@ -70,6 +71,7 @@ pub struct ObservationWriter<'a> {
 #[derive(Debug)]
 struct Accepted {
     at_us: i64,
+    number: u64,
     version: Vec<u8>,
     time: Vec<u8>,
     formatter: Formatter,
@@ -78,8 +80,10 @@ struct Accepted {
 impl Accepted {
     /// Of a version and when that came to be, microseconds UTC.
     fn set(&mut self, version: u64, at_us: i64) {
-        if self.at_us != at_us || self.version.is_empty() {
+        // A point and a check-in of one moment have versions of their own.
+        if self.at_us != at_us || self.number != version || self.version.is_empty() {
             self.at_us = at_us;
+            self.number = version;
             self.version.clear();
             number::write_u64(version, &mut self.version);
             self.time.clear();
@@ -101,7 +105,8 @@ impl<'a> ObservationWriter<'a> {
         let mut subject = b"\"subject\":{\"reference\":\"Patient/".to_vec();
         subject.extend_from_slice(patient_id(user.as_str()).as_bytes());
         subject.extend_from_slice(b"\"}");
-        let accepted = Accepted { at_us: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
+        let accepted =
+            Accepted { at_us: 0, number: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
         Self {
             fhir,
             ids,
@@ -223,7 +228,8 @@ impl<'a> ObservationWriter<'a> {
             return Ok(place);
         }
         let kind = self.kind(metric)?;
-        let origin = Origin::new(kind, &self.subject, metric, source, device);
+        let id = self.ids.of_device(self.user, origin_mark(source, device));
+        let origin = Origin::new(kind, &self.subject, &id, source, device);
         if self.origins.len() >= ORIGINS_MAX {
             self.origins.clear();
         }
@@ -248,7 +254,7 @@ pub fn version_of_check_in(row: &check_in::Model) -> String {
 
 /// Whether a point is of this origin.
 pub fn is_of(origin: Mark, source: &str, device: Option<&str>) -> bool {
-    super::id::origin_mark(source, device) == origin
+    origin_mark(source, device) == origin
 }
 
 /// A time as FHIR writes it.

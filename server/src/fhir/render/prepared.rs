@@ -7,9 +7,9 @@ use crate::fhir::id::{Mark, metric_mark, origin_mark};
 use crate::fhir::kind::{Form, Kind, UCUM};
 
 /// The system of sources, as senders name them.
-const SOURCE_SYSTEM: &str = "urn:avycenna:source";
+pub const SOURCE_SYSTEM: &str = "urn:avycenna:source";
 /// The system of devices, as senders name them.
-const DEVICE_SYSTEM: &str = "urn:avycenna:device";
+pub const DEVICE_SYSTEM: &str = "urn:avycenna:device";
 
 /// The texts between what differs.
 #[derive(Debug, Clone, Default)]
@@ -28,13 +28,21 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Of points of a source and device.
-    pub(super) fn of_points(kind: &Kind, subject: &[u8], source: &str, device: Option<&str>) -> Self {
+    ///
+    /// `id` is that of their Device.
+    pub(super) fn of_points(kind: &Kind, subject: &[u8], id: &str, source: &str, device: Option<&str>) -> Self {
+        let id = format!("Device/{id}");
         let reference = match device {
             Some(device) => json!({
+                "reference": id,
                 "identifier": {"system": DEVICE_SYSTEM, "value": device},
                 "display": format!("{source} ({device})"),
             }),
-            None => json!({"identifier": {"system": SOURCE_SYSTEM, "value": source}, "display": source}),
+            None => json!({
+                "reference": id,
+                "identifier": {"system": SOURCE_SYSTEM, "value": source},
+                "display": source,
+            }),
         };
         Self::new(kind, subject, "device", &reference)
     }
@@ -103,7 +111,9 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(kind: &Kind, subject: &[u8], metric: &str, source: &str, device: Option<&str>) -> Self {
+    /// `id` is that of their Device.
+    pub(super) fn new(kind: &Kind, subject: &[u8], id: &str, source: &str, device: Option<&str>) -> Self {
+        let metric = &*kind.name;
         Self {
             metric: metric.to_owned(),
             source: source.to_owned(),
@@ -111,7 +121,7 @@ impl Origin {
             metric_mark: metric_mark(metric),
             mark: origin_mark(source, device),
             may_be_totals: Days::may_be_totals(metric, source, device),
-            prepared: Prepared::of_points(kind, subject, source, device),
+            prepared: Prepared::of_points(kind, subject, id, source, device),
         }
     }
 

@@ -69,12 +69,20 @@ pub(super) fn runs(search: &Search, kinds: &Kinds, after: Option<&Spot>, with_ch
         Some(spot) => kinds.iter().position(|kind| *kind.name == *spot.series)?,
         None => 0,
     };
-    let run = |kind: &Kind| {
-        let mut run = Run { name: Some(Arc::clone(&kind.name)), ..Run::default() };
-        run.add(kind);
-        run
-    };
-    Some(kinds.into_iter().skip(first).map(run).collect())
+    let mut runs: Vec<Run> = Vec::new();
+    let mut last = None;
+    for kind in kinds.into_iter().skip(first) {
+        // The newest of a code are the newest of all kinds that have it.
+        let is_same = search.last_of_code.is_some() && last == Some(code(kind));
+        last = Some(code(kind));
+        if !is_same {
+            runs.push(Run { name: Some(Arc::clone(&kind.name)), ..Run::default() });
+        }
+        if let Some(run) = runs.last_mut() {
+            run.add(kind);
+        }
+    }
+    Some(runs)
 }
 
 impl Run {
@@ -171,6 +179,7 @@ impl Merge<'_> {
         let mut written = Written::default();
         let mut last = None;
         for mut run in runs {
+            let begun = written.count;
             let mut points = self.points(&run, run.after(self.after))?;
             let mut head: Option<Observed> = None;
             loop {
@@ -180,7 +189,11 @@ impl Merge<'_> {
                 if head.is_none() && run.said.is_empty() {
                     break;
                 }
-                let left = self.search.count.saturating_sub(written.count);
+                let of_run = self.search.run_count().saturating_sub(written.count - begun);
+                if self.search.last_of_code.is_some() && of_run == 0 {
+                    break;
+                }
+                let left = self.search.count.saturating_sub(written.count).min(of_run);
                 if left == 0 {
                     written.next = last;
                     return Ok(written);
@@ -232,7 +245,7 @@ impl Merge<'_> {
             order: order_of(self.search),
             after,
             keep: keep_of(self.search, self.days),
-            rows_about: if self.search.count == 0 { usize::MAX } else { self.search.count },
+            rows_about: if self.search.count == 0 { usize::MAX } else { self.search.run_count() },
         };
         self.engine.observe(self.user, query)
     }

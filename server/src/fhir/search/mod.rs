@@ -98,9 +98,18 @@ pub struct Search {
     pub elements: Option<Vec<String>>,
     /// Whether the patient comes along.
     pub with_patient: bool,
+    /// Whether it comes along where each observation is from.
+    pub with_provenance: bool,
+    /// Only so many of each code, the newest.
+    pub last_of_code: Option<usize>,
 }
 
 impl Search {
+    /// How many observations are read at most of what has one order.
+    pub fn run_count(&self) -> usize {
+        self.last_of_code.map_or(self.count, |last| last.min(self.count))
+    }
+
     /// Whose.
     pub fn user_id(&self) -> Option<UserId> {
         UserId::parse(&self.user)

@@ -13,6 +13,7 @@ use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
 use crate::fhir::kind::{Field, Kinds, Series};
 use crate::fhir::outcome::Failure;
+use crate::fhir::provenance;
 use crate::fhir::render::{Frame, ObservationWriter, patient, patient_id};
 use crate::fhir::visit::{Inside, Visit, Wish};
 use crate::state::AppState;
@@ -52,6 +53,8 @@ impl std::fmt::Debug for Reader<'_> {
 #[derive(Default)]
 struct Said {
     runs: Vec<Run>,
+    /// What the total is of: the whole search, whatever page it is.
+    counted: Vec<Run>,
     named: Vec<named::Found>,
     total: usize,
 }
@@ -89,23 +92,28 @@ impl Reader<'_> {
             let named = if with_check_ins { named::check_ins(on, self.ids, search, ids).await? } else { Vec::new() };
             return Ok(Said { named, ..Said::default() });
         }
-        let mut total = 0;
+        let (mut total, mut counted) = (0, Vec::new());
+        if search.with_total {
+            counted = super::merge::runs(search, self.state.fhir.kinds(), None, with_check_ins).unwrap_or_default();
+            for run in &counted {
+                if let Some(wanted) = wanted_of(search, &run.fields) {
+                    total += count(on, search, &wanted, &run.fields).await?;
+                }
+            }
+        }
         for run in &mut runs {
             let Some(wanted) = wanted_of(search, &run.fields) else { continue };
-            if search.with_total {
-                total += count(on, search, &wanted, &run.fields).await?;
-            }
             if search.count > 0 {
                 let after = run.after(asked.after.as_ref());
                 let is_descending = order_of(search) == Order::Descending;
                 let from = after.map(|spot| from_of(spot, &run.fields, search.sort, is_descending));
                 // One more tells that there is more, and the first may have been given already.
-                let limit = u64::try_from(search.count).unwrap_or(u64::MAX).saturating_add(2);
+                let limit = u64::try_from(search.run_count()).unwrap_or(u64::MAX).saturating_add(2);
                 let rows = check_ins::spoken_of(on, &search.user, &wanted, from, is_descending, limit).await?;
                 run.take(rows, asked.after.as_ref());
             }
         }
-        Ok(Said { runs, named: Vec::new(), total })
+        Ok(Said { runs, counted, named: Vec::new(), total })
     }
 
     async fn written(&self, asked: &Asked, said: Said, mut inside: Inside) -> Result<Vec<u8>, Failure> {
@@ -118,7 +126,7 @@ impl Reader<'_> {
         let days = inside.days(self.state, metrics).await?;
         let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
         let (mut out, engine) = (Vec::new(), &*self.state.engine);
-        let Said { runs, named, total } = said;
+        let Said { runs, counted, named, total } = said;
         let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days: &days };
         let found = inside.behind(async {
             if search.ids.is_some() {
@@ -126,7 +134,7 @@ impl Reader<'_> {
                 let total = all.len();
                 return Ok((named::write(all, search, asked.after.as_ref(), &mut writer, &mut out)?, Some(total)));
             }
-            let total = if search.with_total { Some(total + merge.count(&runs).await?) } else { None };
+            let total = if search.with_total { Some(total + merge.count(&counted).await?) } else { None };
             let written =
                 if search.count == 0 { Written::default() } else { merge.write(runs, &mut writer, &mut out).await? };
             Ok((written, total))
@@ -134,6 +142,11 @@ impl Reader<'_> {
         let (written, total) = found.await?;
         let is_whole = asked.after.is_none() && written.next.is_none() && search.count > 0;
         let total = total.or(is_whole.then_some(written.count));
+        let provenances = if search.with_provenance {
+            provenance::of_page(&out, search.elements.is_some()).map_err(ApiError::internal)?
+        } else {
+            Vec::new()
+        };
         let entries = match &search.elements {
             Some(elements) => trimmed(&out, elements, self.base).map_err(ApiError::internal)?,
             None => out,
@@ -143,6 +156,9 @@ impl Reader<'_> {
         if search.with_patient && written.count > 0 {
             let person = inside.patient(self.state).await?;
             bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
+        }
+        for (id, resource) in provenances {
+            bundle.resource(self.base, ("Provenance", &id), "include", resource.to_string().as_bytes());
         }
         let mut links = vec![("self", asked.link.clone())];
         if let Some(after) = written.next {

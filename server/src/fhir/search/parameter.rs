@@ -38,6 +38,17 @@ pub const OBSERVATION: [Parameter; 8] = [
     parameter("subject", "reference", "As patient."),
 ];
 
+/// Of our code system.
+pub const CODE_SYSTEM: [Parameter; 1] = [parameter("url", "uri", "urn:avycenna:codes.")];
+
+/// Of devices.
+pub const DEVICE: [Parameter; 1] =
+    [parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out.")];
+
+/// Of where observations are from.
+pub const PROVENANCE: [Parameter; 1] =
+    [parameter("target", "reference", "Observation/[id] or [id], with commas between them; at most 100.")];
+
 /// Of patients.
 pub const PATIENT: [Parameter; 3] = [
     parameter("_id", "token", "Ids, with commas between them; at most 100."),
@@ -46,7 +57,8 @@ pub const PATIENT: [Parameter; 3] = [
 ];
 
 /// What shapes an answer of observations.
-pub const OBSERVATION_RESULT: [&str; 6] = ["_count", "_elements", "_include", "_sort", "_summary", "_total"];
+pub const OBSERVATION_RESULT: [&str; 7] =
+    ["_count", "_elements", "_include", "_revinclude", "_sort", "_summary", "_total"];
 
 /// What shapes an answer of patients.
 pub const PATIENT_RESULT: [&str; 2] = ["_count", "_summary"];

@@ -49,11 +49,16 @@ impl Reading<'_> {
             with_total: total || is_counted || count == 0,
             elements: elements(parameters)?,
             with_patient: with_patient(parameters)?,
+            with_provenance: with_provenance(parameters)?,
+            last_of_code: None,
         })
     }
 
     /// Whose observations: what `patient` and `subject` say, else whose the ids are, else the caller's own.
-    fn user(&self, parameters: &Parameters, ids: Option<&[String]>) -> Result<String, Failure> {
+    ///
+    /// # Errors
+    /// 400 for two people, for a reference to something else, and where nothing says who.
+    pub(crate) fn user(&self, parameters: &Parameters, ids: Option<&[String]>) -> Result<String, Failure> {
         let mut found: Option<String> = None;
         for name in ["patient", "subject"] {
             for value in parameters.lists(name)?.iter().flatten() {
@@ -215,6 +220,15 @@ fn elements(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
         return Err(Failure::value("_elements", format!("at most {IDS_MAX} elements")));
     }
     Ok(Some(names))
+}
+
+fn with_provenance(parameters: &Parameters) -> Result<bool, Failure> {
+    let mut all = parameters.all("_revinclude").peekable();
+    let is_asked = all.peek().is_some();
+    if all.any(|value| !matches!(value, "Provenance:target" | "Provenance:target:Observation")) {
+        return Err(Failure::value("_revinclude", "must be Provenance:target"));
+    }
+    Ok(is_asked)
 }
 
 fn with_patient(parameters: &Parameters) -> Result<bool, Failure> {

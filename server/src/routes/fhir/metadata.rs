@@ -5,10 +5,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::OPERATIONS;
+use super::{Interaction, OPERATIONS};
 use crate::fhir::answer::{Base, answer};
 use crate::fhir::outcome::Failure;
-use crate::fhir::search::parameter::{OBSERVATION, PATIENT, Parameter};
+use crate::fhir::search::parameter::{CODE_SYSTEM, DEVICE, OBSERVATION, PATIENT, PROVENANCE, Parameter};
 use crate::state::AppState;
 
 /// When the statement last changed.
@@ -44,8 +44,11 @@ fn statement(state: &AppState, base: &Base) -> Value {
                     is their own, and what its owner has granted them."),
             },
             "resource": [
+                resource("CodeSystem", &CODE_SYSTEM, &[]),
+                resource("Device", &DEVICE, &[]),
                 resource("Observation", &OBSERVATION, &profiles(state)),
                 resource("Patient", &PATIENT, &[]),
+                resource("Provenance", &PROVENANCE, &[]),
             ],
         }],
     })
@@ -57,31 +60,44 @@ fn profiles(state: &AppState) -> Vec<&'static str> {
 }
 
 fn resource(kind: &str, parameters: &[Parameter], profiles: &[&'static str]) -> Value {
-    let mut codes: Vec<&str> = OPERATIONS
-        .iter()
-        .filter(|operation| operation.resource == kind)
+    let of_kind = || OPERATIONS.iter().filter(|operation| operation.resource == kind);
+    let mut codes: Vec<&str> = of_kind()
+        .filter(|operation| operation.interaction.definition().is_none())
         .map(|operation| operation.interaction.code())
         .collect();
+    codes.sort_unstable();
     codes.dedup();
+    let operations: Vec<Value> = of_kind()
+        .filter_map(|operation| {
+            let definition = operation.interaction.definition()?;
+            Some(json!({"name": operation.interaction.code(), "definition": definition}))
+        })
+        .collect();
     let parameters: Vec<Value> = parameters
         .iter()
         .map(|Parameter { name, kind, documentation }| json!({"name": name, "type": kind, "documentation": documentation}))
         .collect();
+    // Those that have a version of their own to be read by have them all in their answers too.
+    let is_versioned = codes.contains(&Interaction::Vread.code());
     let mut resource = json!({
         "type": kind,
         "profile": format!("http://hl7.org/fhir/StructureDefinition/{kind}"),
         "interaction": codes.iter().map(|code| json!({"code": code})).collect::<Vec<_>>(),
-        "versioning": "versioned",
+        "versioning": if is_versioned { "versioned" } else { "no-version" },
         "readHistory": false,
-        "conditionalRead": "full-support",
+        "conditionalRead": if is_versioned { "full-support" } else { "not-supported" },
         "searchParam": parameters,
     });
     if let Some(fields) = resource.as_object_mut() {
         if !profiles.is_empty() {
             fields.insert("supportedProfile".to_owned(), json!(profiles));
         }
+        if !operations.is_empty() {
+            fields.insert("operation".to_owned(), Value::Array(operations));
+        }
         if kind == "Observation" {
             fields.insert("searchInclude".to_owned(), json!(["Observation:patient", "Observation:subject"]));
+            fields.insert("searchRevInclude".to_owned(), json!(["Provenance:target"]));
         }
     }
     resource

@@ -2,9 +2,14 @@
 //!
 //! FHIR describes itself by `/metadata`; these operations are not in the OpenAPI description.
 
+mod code_system;
+mod device;
+mod lastn;
 mod metadata;
 mod observation;
 mod patient;
+mod provenance;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -27,17 +32,32 @@ pub enum Interaction {
     Vread,
     /// Some by what they are.
     Search,
+    /// The newest of each code.
+    Lastn,
+    /// Figures of each day.
+    Stats,
     /// What the server can do.
     Capabilities,
 }
 
 impl Interaction {
+    /// What an operation is, beside reading and searching; `None` for these.
+    pub fn definition(self) -> Option<&'static str> {
+        match self {
+            Self::Lastn => Some("http://hl7.org/fhir/OperationDefinition/Observation-lastn"),
+            Self::Stats => Some("http://hl7.org/fhir/OperationDefinition/Observation-stats"),
+            Self::Read | Self::Vread | Self::Search | Self::Capabilities => None,
+        }
+    }
+
     /// FHIR's word.
     pub fn code(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Vread => "vread",
             Self::Search => "search-type",
+            Self::Lastn => "lastn",
+            Self::Stats => "stats",
             Self::Capabilities => "capabilities",
         }
     }
@@ -67,12 +87,18 @@ const fn operation(
 }
 
 /// Everything that the FHIR face does.
-pub const OPERATIONS: [Operation; 9] = [
+pub const OPERATIONS: [Operation; 17] = [
     operation("", Interaction::Capabilities, ("GET", "/metadata"), || get(metadata::read)),
+    operation("CodeSystem", Interaction::Search, ("GET", "/CodeSystem"), || get(code_system::search)),
+    operation("CodeSystem", Interaction::Read, ("GET", "/CodeSystem/{id}"), || get(code_system::read)),
+    operation("Device", Interaction::Search, ("GET", "/Device"), || get(device::search)),
+    operation("Device", Interaction::Read, ("GET", "/Device/{id}"), || get(device::read)),
     operation("Observation", Interaction::Search, ("GET", "/Observation"), || get(observation::search)),
     operation("Observation", Interaction::Search, ("POST", "/Observation/_search"), || {
         post(observation::search_by_form)
     }),
+    operation("Observation", Interaction::Lastn, ("GET", "/Observation/$lastn"), || get(lastn::lastn)),
+    operation("Observation", Interaction::Stats, ("GET", "/Observation/$stats"), || get(stats::stats)),
     operation("Observation", Interaction::Read, ("GET", "/Observation/{id}"), || get(observation::read)),
     operation("Observation", Interaction::Vread, ("GET", "/Observation/{id}/_history/{version}"), || {
         get(observation::vread)
@@ -81,6 +107,8 @@ pub const OPERATIONS: [Operation; 9] = [
     operation("Patient", Interaction::Search, ("POST", "/Patient/_search"), || post(patient::search_by_form)),
     operation("Patient", Interaction::Read, ("GET", "/Patient/{id}"), || get(patient::read)),
     operation("Patient", Interaction::Vread, ("GET", "/Patient/{id}/_history/{version}"), || get(patient::vread)),
+    operation("Provenance", Interaction::Search, ("GET", "/Provenance"), || get(provenance::search)),
+    operation("Provenance", Interaction::Read, ("GET", "/Provenance/{id}"), || get(provenance::read)),
 ];
 
 /// The operations.

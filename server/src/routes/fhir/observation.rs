@@ -104,13 +104,17 @@ pub(super) async fn vread(
 }
 
 /// An observation as it is now.
-struct Current {
-    version: String,
-    changed_us: i64,
-    body: Vec<u8>,
+pub(super) struct Current {
+    pub(super) version: String,
+    pub(super) changed_us: i64,
+    pub(super) body: Vec<u8>,
 }
 
-async fn current(state: &AppState, visitor: &Visitor, id: &str) -> Result<Current, Failure> {
+/// Reads an observation for a visitor, and writes down that they did.
+///
+/// # Errors
+/// 404 for none, 403 for one that they may not see.
+pub(super) async fn current(state: &AppState, visitor: &Visitor, id: &str) -> Result<Current, Failure> {
     let ids = state.fhir.ids(&state.control).await?;
     let name = ids.read(id).ok_or(Failure::not_found(NO_OBSERVATION))?;
     let kind = find::kind_of(&state.fhir, &name).ok_or(Failure::not_found(NO_OBSERVATION))?;

@@ -26,13 +26,22 @@ const CHECK_INS: Statuses = [401, 403, 403, 403, 403, 200, 403, 403, 403];
 const LISTED: Statuses = [401, 403, 200, 200, 200, 200, 200, 200, 200];
 
 /// Method and path of the table of operations, what is behind the `?`, and what is answered.
-const TABLE: [(&str, &str, &str, Statuses); 14] = [
+const TABLE: [(&str, &str, &str, Statuses); 23] = [
     ("GET", "/metadata", "", OPEN),
     ("GET", "/Observation", "patient=PATIENT", POINTS),
     ("GET", "/Observation", "patient=PATIENT&code=8867-4", POINTS),
     ("GET", "/Observation", "patient=PATIENT&code=mood", CHECK_INS),
     ("GET", "/Observation", "_id=POINT", POINTS),
     ("POST", "/Observation/_search", "patient=PATIENT", POINTS),
+    ("GET", "/Observation/$lastn", "patient=PATIENT", POINTS),
+    ("GET", "/Observation/$lastn", "patient=PATIENT&code=mood", CHECK_INS),
+    ("GET", "/Observation/$stats", "patient=PATIENT&code=8867-4", POINTS),
+    ("GET", "/CodeSystem", "", OPEN),
+    ("GET", "/CodeSystem/{id}", "", OPEN),
+    ("GET", "/Device", "patient=PATIENT", POINTS),
+    ("GET", "/Device/{id}", "", POINTS),
+    ("GET", "/Provenance", "target=POINT", LISTED),
+    ("GET", "/Provenance/{id}", "", POINTS),
     ("GET", "/Observation/{id}", "", POINTS),
     ("GET", "/Observation/{id}", "MOOD", CHECK_INS),
     ("GET", "/Observation/{id}/_history/{version}", "", POINTS),
@@ -95,14 +104,19 @@ impl Cast {
             let person = &self.people[nth];
             if actor == 1 { &person.write_key } else { &person.token }
         });
-        let resource = match (path.starts_with("/Patient"), extra) {
-            (true, _) => &self.person,
-            (false, "MOOD") => &self.mood,
+        let resource = match (path.split('/').nth(1), extra) {
+            (Some("Patient"), _) => &self.person,
+            (_, "MOOD") => &self.mood,
             _ => &self.point,
         };
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let path =
-            path.replace("{id}", &text(&resource["id"])).replace("{version}", &text(&resource["meta"]["versionId"]));
+        let id = match path.split('/').nth(1) {
+            Some("CodeSystem") => "avycenna".to_owned(),
+            Some("Device") => text(&self.point["device"]["reference"]).replace("Device/", ""),
+            Some("Provenance") => format!("p{}", text(&resource["id"])),
+            _ => text(&resource["id"]),
+        };
+        let path = path.replace("{id}", &id).replace("{version}", &text(&resource["meta"]["versionId"]));
         let extra = extra.replace("MOOD", "").replace("PATIENT", &fhir_id(&self.patient));
         let extra = extra.replace("POINT", &text(&self.point["id"]));
         send(&self.stage, credential, (method, &format!("{path}?{extra}")), &[], "").await
@@ -134,8 +148,9 @@ async fn table_holds(cast: Cast) {
                 assert_eq!(reply.body["resourceType"], "OperationOutcome", "{}", reply.body);
             }
             // Whoever is told something of the patient is written down.
+            let is_open = path == "/metadata" || path.starts_with("/CodeSystem");
             let is_empty = reply.body["resourceType"] == "Bundle" && reply.matches().is_empty();
-            let is_told = reply.status == 200 && path != "/metadata" && !is_empty;
+            let is_told = reply.status == 200 && !is_open && !is_empty;
             answered += usize::from(is_told);
         }
     }
@@ -144,7 +159,10 @@ async fn table_holds(cast: Cast) {
     let records = trail["records"].as_array().unwrap();
     assert_eq!(records.len(), answered);
     let whats: std::collections::BTreeSet<_> = records.iter().map(|record| record["what"].as_str().unwrap()).collect();
-    assert_eq!(whats.into_iter().collect::<Vec<_>>(), ["fhir_observation", "fhir_observations", "fhir_patient"]);
+    assert_eq!(
+        whats.into_iter().collect::<Vec<_>>(),
+        ["fhir_devices", "fhir_observation", "fhir_observations", "fhir_patient", "fhir_statistics"]
+    );
 }
 
 #[tokio::test]

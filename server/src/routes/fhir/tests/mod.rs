@@ -1,9 +1,11 @@
 //! The FHIR face from outside: edge, router, database and points in process.
 
 mod access;
+mod known;
 mod paging;
 mod reads;
 mod search;
+mod smaller;
 mod wrong;
 
 use axum::body::{Body, to_bytes};

