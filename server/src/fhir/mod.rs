@@ -13,9 +13,12 @@
 //! request ─▶ routes::fhir ─▶ search (what is asked) ─▶ visit (access::admit) ─▶ engine::observe, check-ins ─▶ render ─▶ Bundle
 //! ```
 //!
+//! How other systems come in by themselves is [`smart`]'s.
+//!
 //! Not here: who may read what (`access`), how points are found (`engine::observe`).
 
 pub mod answer;
+pub mod base;
 pub mod day;
 pub mod find;
 pub mod id;
@@ -23,6 +26,7 @@ pub mod kind;
 pub mod outcome;
 pub mod render;
 pub mod search;
+pub mod smart;
 pub mod visit;
 
 use tokio::sync::OnceCell;

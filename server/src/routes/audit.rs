@@ -57,10 +57,10 @@ pub struct AuditRecord {
     /// From which address.
     #[schema(example = "192.0.2.1")]
     pub address: String,
-    /// By `token` or `key`.
+    /// By `token`, `key` or `client`: a login, an API key, or another system that acts for the doctor.
     #[schema(example = "token")]
     pub means: String,
-    /// The token's or the key's id.
+    /// The token's, the key's or the client's id.
     pub means_id: String,
     /// By which grant.
     #[schema(example = "grt_3fYqZ0dTnUe1xK9s")]

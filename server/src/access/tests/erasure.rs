@@ -6,8 +6,9 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::*;
 use crate::access::audit;
+use crate::control::entities::smart_client;
 use crate::control::pages::TRAILS;
-use crate::control::repository::erasures;
+use crate::control::repository::{erasures, smart};
 
 const PATH: &str = "/users/me";
 
@@ -50,6 +51,15 @@ impl Life {
             let (_, webhook) = stage.post(&person.token, "/webhooks", webhook).await;
             let test = format!("/webhooks/{}/test", webhook["id"].as_str().unwrap());
             assert_eq!(stage.post(&person.token, &test, json!({})).await.0, 202);
+            let client = smart_client::Model {
+                id: format!("smc_{}", person.id),
+                user_id: person.id.clone(),
+                name: format!("of {}", person.email),
+                jwks: String::new(),
+                scopes: String::new(),
+                created_at: 0,
+            };
+            smart::insert(stage.state.control.read(), client).await.unwrap();
         }
         Self { stage, ada, doctor, bo }
     }
@@ -238,7 +248,7 @@ async fn an_account_that_came_back_with_a_backup_is_erased_again() {
     write.commit().await.unwrap();
     assert_eq!(life.stage.state.eraser.catch_up().await.unwrap(), 1);
     assert_eq!(life.tables_with(&life.ada.email).await, Vec::<String>::new());
-    assert_eq!(life.tables_with(&life.bo.email).await.len(), 2, "users, and a grant");
+    assert_eq!(life.tables_with(&life.bo.email).await.len(), 3, "users, a grant, and the name of a client");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub mod grant;
 pub mod otp;
 pub mod refresh_token;
 pub mod session;
+pub mod smart_client;
 pub mod symptom;
 pub mod user;
 pub mod webhook;

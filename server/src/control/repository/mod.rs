@@ -12,6 +12,7 @@ pub mod leases;
 pub mod otps;
 pub mod outbox;
 pub mod sessions;
+pub mod smart;
 pub mod symptoms;
 pub mod users;
 pub mod webhooks;
