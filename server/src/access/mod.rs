@@ -19,6 +19,7 @@
 //! of what by a webhook is for [`receive`] to say.
 
 pub mod audit;
+pub mod export;
 pub mod invitation;
 pub mod permission;
 pub mod receive;

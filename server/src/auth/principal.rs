@@ -180,11 +180,27 @@ impl Principal {
         }
     }
 
+    /// Refuses another system's token for a resource that its scopes do not name: what comes beside what the path says.
+    ///
+    /// # Errors
+    /// [`AuthError::WantsScope`].
+    pub fn require_resource(&self, resource: Resource) -> Result<(), AuthError> {
+        if self.may_see(resource) { Ok(()) } else { Err(AuthError::WantsScope(resource.scope())) }
+    }
+
     /// Whether the credential is for a resource of FHIR, by whatever operation it comes: that of a client may not be.
     pub fn may_see(&self, resource: Resource) -> bool {
         match &self.means {
             Means::Client { scopes, .. } => scopes.cover(resource),
             Means::Token { .. } | Means::Key { .. } => true,
+        }
+    }
+
+    /// The client of SMART that asks, if it is one.
+    pub fn client(&self) -> Option<&str> {
+        match &self.means {
+            Means::Client { id, .. } => Some(id),
+            Means::Token { .. } | Means::Key { .. } => None,
         }
     }
 }

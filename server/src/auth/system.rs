@@ -36,7 +36,7 @@ impl Resource {
     }
 
     /// The scope that allows everything of it.
-    fn scope(self) -> &'static str {
+    pub fn scope(self) -> &'static str {
         match self {
             Self::Patient => "system/Patient.rs",
             Self::Observation => "system/Observation.rs",

@@ -13,12 +13,13 @@
 //! request ─▶ routes::fhir ─▶ search (what is asked) ─▶ visit (access::admit) ─▶ engine::observe, check-ins ─▶ render ─▶ Bundle
 //! ```
 //!
-//! How other systems come in by themselves is [`smart`]'s.
+//! How other systems come in by themselves is [`smart`]'s, everything at once [`bulk`]'s.
 //!
 //! Not here: who may read what (`access`), how points are found (`engine::observe`).
 
 pub mod answer;
 pub mod base;
+pub mod bulk;
 pub mod day;
 pub mod find;
 pub mod id;

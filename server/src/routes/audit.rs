@@ -40,7 +40,7 @@ pub struct AuditRecord {
     /// Their name; null if they have no account any more.
     pub actor_name: Option<String>,
     /// The operation in a word. Reads: `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`;
-    /// of FHIR: `fhir_observation`, `fhir_observations`, `fhir_patient`;
+    /// of FHIR: `fhir_observation`, `fhir_observations`, `fhir_patient`, `fhir_export` for a file of an export;
     /// of webhooks: `webhook_events` for the feed, `webhook_replay` for events that a doctor had sent once more, by replay
     /// or recover. Writes: `wearables_write` for a stream that held points for the patient.
     #[schema(example = "wearables")]

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod bulk_data;
+#[cfg(test)]
 mod control_copy;
 #[cfg(test)]
 mod documents;

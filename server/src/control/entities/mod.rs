@@ -7,6 +7,8 @@ pub mod api_key;
 pub mod audit_head;
 pub mod audit_record;
 pub mod auth_change;
+pub mod bulk_file;
+pub mod bulk_job;
 pub mod check_in;
 pub mod delivery;
 pub mod erasure;

@@ -1,4 +1,5 @@
-//! SMART backend services: clients, the assertions that they have spent, and trails that say `client`.
+//! SMART backend services and Bulk Data: clients, the assertions that they have spent, trails that say `client`; exports
+//! that were asked for, and their files.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
@@ -22,6 +23,39 @@ CREATE TABLE smart_assertions (
     expires_at $int NOT NULL
 ) $strict;
 CREATE INDEX smart_assertions_by_expiry ON smart_assertions (expires_at);
+
+CREATE TABLE bulk_jobs (
+    id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    client_id TEXT REFERENCES smart_clients (id) ON DELETE CASCADE,
+    place TEXT NOT NULL,
+    request TEXT NOT NULL,
+    scope TEXT NOT NULL CHECK (scope IN ('own', 'granted')),
+    types TEXT NOT NULL,
+    since $int,
+    status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed')),
+    error TEXT,
+    after_patient TEXT NOT NULL,
+    patients_total $int NOT NULL,
+    patients_done $int NOT NULL,
+    stepped_at $int NOT NULL,
+    created_at $int NOT NULL,
+    ended_at $int
+) $strict;
+CREATE INDEX bulk_jobs_by_user ON bulk_jobs (user_id);
+CREATE INDEX bulk_jobs_by_client ON bulk_jobs (client_id) WHERE client_id IS NOT NULL;
+CREATE INDEX bulk_jobs_by_turn ON bulk_jobs (place, status, stepped_at, id);
+
+CREATE TABLE bulk_files (
+    job_id TEXT NOT NULL REFERENCES bulk_jobs (id) ON DELETE CASCADE,
+    seq $int NOT NULL,
+    patient_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    part TEXT NOT NULL CHECK (part IN ('patient', 'points', 'check_ins')),
+    resources $int NOT NULL,
+    bytes $int NOT NULL,
+    PRIMARY KEY (job_id, seq)
+) $strict;
+CREATE INDEX bulk_files_by_patient ON bulk_files (patient_id);
 ";
 
 /// A client that is removed or may do less ends what its tokens are good for.

@@ -17,7 +17,7 @@ mod assertion;
 pub mod jwks;
 mod metadata;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod token;
 
 use axum::Router;

@@ -2,6 +2,7 @@
 //!
 //! FHIR describes itself by `/metadata`; these operations are not in the OpenAPI description.
 
+mod bulk;
 mod metadata;
 mod observation;
 mod patient;
@@ -85,7 +86,7 @@ pub const OPERATIONS: [Operation; 9] = [
 
 /// The operations.
 pub fn router() -> Router<AppState> {
-    OPERATIONS.iter().fold(Router::new(), |router, operation| {
+    OPERATIONS.iter().fold(bulk::router(), |router, operation| {
         router.route(&format!("{BASE}{}", operation.path), (operation.route)())
     })
 }

@@ -48,7 +48,7 @@ fn key_set() -> String {
 }
 
 /// A registered client; its id.
-async fn register(stage: &Stage, owner: &Person, scopes: &str) -> String {
+pub(crate) async fn register(stage: &Stage, owner: &Person, scopes: &str) -> String {
     let id = random::base62(ID_PREFIX, 16).unwrap();
     let jwks = Jwks::parse(&key_set()).unwrap().to_json();
     let (name, scopes, created_at) = ("ward".to_owned(), scopes.to_owned(), NOW_US);
@@ -100,7 +100,7 @@ async fn ask(stage: &Stage, body: String) -> (u16, Value) {
 }
 
 /// A token of a client, as a header.
-async fn token(stage: &Stage, client: &str, jti: &str, scope: &str) -> (&'static str, String) {
+pub(crate) async fn token(stage: &Stage, client: &str, jti: &str, scope: &str) -> (&'static str, String) {
     let (status, body) = ask(stage, form(&sign(&claims(client, jti)), scope)).await;
     assert_eq!(status, 200, "{body}");
     ("authorization", format!("Bearer {}", body["access_token"].as_str().unwrap()))
