@@ -56,7 +56,14 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        Ok(Self { address, stream: dial(address)?, head: Vec::new(), inbox: Vec::new(), body: Vec::new(), location: None })
+        Ok(Self {
+            address,
+            stream: dial(address)?,
+            head: Vec::new(),
+            inbox: Vec::new(),
+            body: Vec::new(),
+            location: None,
+        })
     }
 
     /// Sends a body, waits for the answer, gives its status; its body is in [`Self::body`].

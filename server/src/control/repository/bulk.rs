@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select, Statement, Value,
 };
 
 use super::super::entities::bulk_file::{Column as FileColumn, Entity as Files, Model as File};
@@ -19,12 +19,12 @@ pub async fn insert(on: &impl ConnectionTrait, row: Model) -> Result<()> {
     inserted.map(|_| ()).map_err(at("insert an export"))
 }
 
-/// How many exports a person has, and how many of these run.
+/// How many exports a person has at a place, and how many of these run.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
-pub async fn count_of(on: &impl ConnectionTrait, user_id: &str) -> Result<(u64, u64)> {
-    let own = Entity::find().filter(Column::UserId.eq(user_id));
+pub async fn count_of(on: &impl ConnectionTrait, user_id: &str, place: &str) -> Result<(u64, u64)> {
+    let own = Entity::find().filter(Column::UserId.eq(user_id)).filter(Column::Place.eq(place));
     let all = own.clone().count(on).await.map_err(at("count exports"))?;
     let running = own.filter(Column::Status.eq("running")).count(on).await.map_err(at("count exports"))?;
     Ok((all, running))
@@ -60,9 +60,13 @@ pub async fn hold(on: &impl ConnectionTrait, id: &str) -> Result<Option<Model>> 
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn next(on: &impl ConnectionTrait, place: &str) -> Result<Option<Model>> {
+    select_next(place).one(on).await.map_err(at("find the next export"))
+}
+
+/// The statement of [`next`].
+pub(in crate::control) fn select_next(place: &str) -> Select<Entity> {
     let waiting = Entity::find().filter(Column::Place.eq(place)).filter(Column::Status.eq("running"));
-    let first = waiting.order_by_asc(Column::SteppedAt).order_by_asc(Column::Id).limit(1);
-    first.one(on).await.map_err(at("find the next export"))
+    waiting.order_by_asc(Column::SteppedAt).order_by_asc(Column::Id).limit(1)
 }
 
 /// Notes a patient as done, with the files that were written.
@@ -125,13 +129,15 @@ pub async fn delete_files(on: &impl ConnectionTrait, id: &str) -> Result<()> {
     deleted.map(|_| ()).map_err(at("forget an export's files"))
 }
 
-/// Forgets the exports of a place that ended at a moment or before.
+/// Forgets the exports of every place that ended at a moment or before, and those that were asked for at another moment
+/// or before and have never ended: their place is gone.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
-pub async fn sweep(on: &impl ConnectionTrait, place: &str, until_us: i64) -> Result<()> {
-    let deleted = Entity::delete_many().filter(Column::Place.eq(place)).filter(Column::EndedAt.lte(until_us)).exec(on);
-    deleted.await.map(|_| ()).map_err(at("sweep exports"))
+pub async fn sweep(on: &impl ConnectionTrait, ended_us: i64, asked_us: i64) -> Result<()> {
+    let is_over = Condition::any().add(Column::EndedAt.lte(ended_us)).add(Column::CreatedAt.lte(asked_us));
+    let deleted = Entity::delete_many().filter(is_over).exec(on).await;
+    deleted.map(|_| ()).map_err(at("sweep exports"))
 }
 
 /// Which of some ids are exports of a place.

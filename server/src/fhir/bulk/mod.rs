@@ -19,6 +19,7 @@
 pub mod folder;
 pub mod kickoff;
 pub mod manifest;
+pub mod own;
 #[cfg(test)]
 mod tests;
 mod work;

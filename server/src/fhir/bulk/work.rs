@@ -24,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the sum of all files is believed.
 const SUM_HOLDS: Duration = Duration::from_secs(10);
 
+/// An export that has not ended by then never will: the data directory that it belongs to is gone.
+const RUNNING_US_MAX: i64 = 30 * 24 * 3600 * 1_000_000;
+
 /// What a client is told of an export that failed; the log knows more.
 const BROKEN: &str = "the export could not go on; the server's log knows why";
 const FULL: &str = "there is no room for more files of exports; delete others, or ask for less";
@@ -72,7 +75,7 @@ impl Worker {
         }
         let next = bulk::next(self.state.control.read(), &place);
         let Some(job) = self.runtime.block_on(next)? else { return Ok(false) };
-        let stepped = catch_unwind(AssertUnwindSafe(|| self.step(&job)));
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.step(&job, || ())));
         match stepped {
             Ok(Ok(())) => Ok(true),
             Ok(Err(Failure::Stopping)) => Ok(false),
@@ -109,7 +112,8 @@ impl Worker {
         Ok(true)
     }
 
-    fn step(&mut self, job: &bulk_job::Model) -> Result<(), Failure> {
+    /// Writes the next patient of an export; `before_rows` comes when the files are there and cannot be read yet.
+    pub(super) fn step(&mut self, job: &bulk_job::Model, before_rows: impl FnOnce()) -> Result<(), Failure> {
         let Some(granted) = self.runtime.block_on(self.next(job))? else {
             return self.runtime.block_on(self.finish(job));
         };
@@ -133,6 +137,7 @@ impl Worker {
         if !written.is_empty() {
             self.state.bulk.folder().sync(&job.id)?;
         }
+        before_rows();
         let dropped = self.runtime.block_on(self.commit(job, &granted, written))?;
         self.remove(job, &granted, &dropped)
     }
@@ -264,10 +269,11 @@ impl Worker {
         let (control, folder) = (&self.state.control, self.state.bulk.folder());
         // Looked at first: an export that is asked for meanwhile has a row before it has a folder.
         let jobs = folder.jobs()?;
-        let until_us = self.state.clock.now_us().saturating_sub(KEPT_US);
+        let now_us = self.state.clock.now_us();
+        let (ended_us, asked_us) = (now_us.saturating_sub(KEPT_US), now_us.saturating_sub(RUNNING_US_MAX));
         let known = self.runtime.block_on(async {
             let write = control.write().await?;
-            bulk::sweep(write.on(), place, until_us).await?;
+            bulk::sweep(write.on(), ended_us, asked_us).await?;
             write.commit().await?;
             bulk::known(control.read(), place, &jobs).await
         })?;

@@ -1,5 +1,7 @@
 //! `$export`: asked for, looked at, cancelled; and its files.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, RawQuery, State};
@@ -18,6 +20,7 @@ use crate::error::ApiError;
 use crate::extract::{Payload, Reader};
 use crate::fhir::answer::{BASE, Base, check_form, http_date};
 use crate::fhir::bulk::kickoff::{self, Asked};
+use crate::fhir::bulk::own::Guard;
 use crate::fhir::bulk::{ID_PREFIX, KEPT_PER_PERSON_MAX, Part, RUNNING_MAX, RUNNING_PER_PERSON_MAX, manifest};
 use crate::fhir::outcome::{Failure, Issue};
 use crate::fhir::render::patient_id;
@@ -170,7 +173,7 @@ fn types_of(principal: &Principal, asked: Option<Vec<Resource>>) -> Result<Vec<&
 /// Writes an export down, unless there are too many.
 async fn store(state: &AppState, job: bulk_job::Model) -> Result<(), Failure> {
     let write = state.control.write().await?;
-    let (kept, running) = bulk::count_of(write.on(), &job.user_id).await?;
+    let (kept, running) = bulk::count_of(write.on(), &job.user_id, &job.place).await?;
     if running >= RUNNING_PER_PERSON_MAX {
         let what = format!("{RUNNING_PER_PERSON_MAX} exports of yours are running; wait for their end, or cancel one");
         return Err(ApiError::too_many_of(what, TOO_MANY_S).into());
@@ -265,7 +268,8 @@ async fn file(
     let part = Part::parse(&row.part).ok_or_else(unknown)?;
     principal.require_resource(part.resource()).map_err(ApiError::from)?;
     if job.scope == "own" {
-        return body_of(&state, &row).await?.ok_or_else(unknown);
+        let guard = Guard::new(state.auth.clone(), Arc::clone(&state.clock), principal.clone());
+        return body_of(&state, &row).await?.map(|response| guard.guard(response)).ok_or_else(unknown);
     }
     let permissions: &'static [Permission] = if part == Part::CheckIns { &CHECK_INS } else { &POINTS };
     let range = (job.since.unwrap_or(i64::MIN), job.created_at.saturating_add(1));

@@ -154,6 +154,113 @@ async fn a_grant_that_ends_while_its_files_are_made_leaves_none() {
 }
 
 #[tokio::test]
+async fn what_ends_between_the_files_and_their_rows_leaves_neither() {
+    use sea_orm::ConnectionTrait as _;
+    for statement in [
+        "UPDATE grants SET status = 'revoked'",
+        "UPDATE grants SET permissions = 'symptoms'",
+        "UPDATE grants SET expires_at = 1",
+        "DELETE FROM users WHERE role = 'patient'",
+        "DELETE FROM bulk_jobs",
+    ] {
+        let stage = Stage::new().await;
+        let doctor = stage.doctor("Doc").await;
+        let ada = patient(&stage, "Ada", 2).await;
+        stage.grant(&doctor, &ada, &["check_ins"]).await;
+        kick_off(&stage, &doctor.token, "/Patient/$export").await;
+        let place = stage.state.bulk.folder().place().unwrap();
+        let job = bulk::next(stage.state.control.read(), &place).await.unwrap().unwrap();
+        let state = stage.state.clone();
+        let step = move || {
+            let runtime = tokio::runtime::Handle::current();
+            let control = state.control.clone();
+            let end = || drop(runtime.block_on(control.read().execute_unprepared(statement)).unwrap());
+            Worker::new(state).step(&job, end).map_err(|failure| failure.to_string())
+        };
+        let stepped = tokio::task::spawn_blocking(step).await.unwrap();
+        let is_cancelled = statement.contains("bulk_jobs");
+        assert_eq!(stepped.is_err(), is_cancelled, "{statement}: {stepped:?}");
+        stage.clock.advance(Duration::from_mins(10));
+        work(&stage).await;
+        assert!(files(&stage).is_empty(), "{statement}: {:?}", files(&stage));
+        let rows = stage.state.control.columns_with(&ada.id).await.unwrap();
+        assert!(rows.iter().all(|column| column.table != "bulk_files"), "{statement}: {rows:?}");
+    }
+    // Narrowed to points: these stay, and values of check-ins do not.
+    let stage = Stage::new().await;
+    let doctor = stage.doctor("Doc").await;
+    let ada = patient(&stage, "Ada", 2).await;
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
+    kick_off(&stage, &doctor.token, "/Patient/$export").await;
+    let place = stage.state.bulk.folder().place().unwrap();
+    let job = bulk::next(stage.state.control.read(), &place).await.unwrap().unwrap();
+    let state = stage.state.clone();
+    let step = move || {
+        let (runtime, control) = (tokio::runtime::Handle::current(), state.control.clone());
+        let sql = "UPDATE grants SET permissions = 'wearables'";
+        let narrow = || drop(runtime.block_on(control.read().execute_unprepared(sql)).unwrap());
+        Worker::new(state).step(&job, narrow).unwrap();
+    };
+    tokio::task::spawn_blocking(step).await.unwrap();
+    assert_eq!(files(&stage), [format!("{}-patient.ndjson", ada.id), format!("{}-points.ndjson", ada.id)]);
+}
+
+/// Points of a file that comes in several pieces.
+const MANY: i64 = 1_000;
+
+/// A file's pieces after the first, with `between` done before they are asked for: whether they came to the end.
+async fn rest_of(stage: &Stage, who: &Header, url: &str, between: impl Future<Output = ()>) -> bool {
+    use futures::StreamExt as _;
+    let path = url.strip_prefix(BASE).unwrap();
+    let request = Request::get(path).header("host", "fhir.test").header(who.0, &who.1).body(Body::empty()).unwrap();
+    let response = stage.ask(request).await;
+    assert_eq!(response.status(), 200);
+    let mut pieces = response.into_body().into_data_stream();
+    assert!(pieces.next().await.unwrap().is_ok());
+    stage.clock.advance(Duration::from_secs(1));
+    between.await;
+    while let Some(piece) = pieces.next().await {
+        if piece.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_file_under_way_breaks_off_when_its_credential_or_its_grant_ends() {
+    let stage = Stage::new().await;
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    let grant = stage.grant(&doctor, &ada, &["wearables"]).await;
+    let now_us = stage.state.clock.now_us();
+    let point = |nth: i64| {
+        let at = engine::time::format(now_us - nth * 60_000_000);
+        json!({"metric": "heart_rate", "value": 60, "unit": "bpm", "recorded_at": at, "source": "w"})
+    };
+    for first in (0..MANY).step_by(500) {
+        let points: Vec<_> = (first..first + 500).map(point).collect();
+        assert_eq!(stage.post(&ada.key, "/wearables/bulk-ingest", json!({"data_points": points})).await.0, 201);
+    }
+    let (own, granted) = (
+        kick_off(&stage, &ada.key, "/Patient/$export?_type=Observation").await,
+        kick_off(&stage, &doctor.key, "/Patient/$export?_type=Observation").await,
+    );
+    work(&stage).await;
+    let own = urls(&manifest(&stage, &ada.key, &own).await).remove(0);
+    let granted = urls(&manifest(&stage, &doctor.key, &granted).await).remove(0);
+    assert!(rest_of(&stage, &ada.read_key, &own, async {}).await);
+    assert!(rest_of(&stage, &doctor.read_key, &granted, async {}).await);
+    let end = async {
+        let keys = stage.read(&ada.token, "/api-keys").await;
+        let of = |key: &&Value| key["scopes"] == json!(["read"]);
+        let id = keys["api_keys"].as_array().unwrap().iter().find(of).unwrap()["id"].as_str().unwrap().to_owned();
+        assert_eq!(stage.send(Some(&ada.token), "DELETE", &format!("/api-keys/{id}"), None).await.0, 204);
+    };
+    assert!(!rest_of(&stage, &ada.read_key, &own, end).await, "the key is no more");
+    assert!(!rest_of(&stage, &doctor.read_key, &granted, stage.revoke(&ada, &grant)).await, "the grant is no more");
+}
+
+#[tokio::test]
 async fn a_day_after_its_end_an_export_is_over() {
     let stage = Stage::new().await;
     let ada = patient(&stage, "Ada", 2).await;
@@ -170,5 +277,6 @@ async fn a_day_after_its_end_an_export_is_over() {
     stage.clock.advance(Duration::from_mins(10));
     work(&stage).await;
     assert!(files(&stage).is_empty());
-    assert_eq!(bulk::count_of(stage.state.control.read(), &ada.id).await.unwrap(), (0, 0));
+    let place = stage.state.bulk.folder().place().unwrap();
+    assert_eq!(bulk::count_of(stage.state.control.read(), &ada.id, &place).await.unwrap(), (0, 0));
 }

@@ -109,6 +109,33 @@ async fn a_clients_token_is_good_for_fhir_and_its_scopes_alone() {
 }
 
 #[tokio::test]
+async fn a_client_sees_what_the_grants_of_its_owner_allow_within_its_scopes_and_the_trail_says_so() {
+    let stage = Stage::new().await;
+    let (doctor, ada) = (stage.doctor("Doc").await, stage.patient("Ada").await);
+    let (bo, grant) = (stage.patient("Bo").await, stage.grant(&doctor, &ada, &["wearables"]).await);
+    stage.heart_rate(&ada, 62.0, 1.0).await;
+    let client = register(&stage, &doctor, BOTH).await;
+    let narrow = token(&stage, &client, "1", "system/Observation.rs").await;
+    let wide = token(&stage, &client, "2", "system/*.rs").await;
+    let of = |who: &Person| format!("/fhir/R4/Observation?patient={}", who.id);
+    let status = async |token: &(&'static str, String), path: &str| stage.get(token, path).await.0;
+    let found = stage.read(&narrow, &of(&ada)).await;
+    assert_eq!(found["entry"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(status(&narrow, &of(&bo)).await, 403, "no grant");
+    let patient = format!("/fhir/R4/Patient/{}", ada.id.replace('_', "-"));
+    let with_patient = format!("{}&_include=Observation:patient", of(&ada));
+    assert_eq!((status(&narrow, &patient).await, status(&narrow, &with_patient).await), (403, 403), "no scope");
+    assert_eq!((status(&wide, &patient).await, status(&wide, &with_patient).await), (200, 200));
+    let trail = stage.read(&ada.token, "/audit").await;
+    let records = trail["records"].as_array().unwrap();
+    let is_clients = |record: &Value| record["means"] == "client" && record["means_id"] == json!(client);
+    assert!(records.len() == 3 && records.iter().all(is_clients), "{trail}");
+    assert_eq!(crate::access::audit::verify(&stage.state.control).await.unwrap().breaks, []);
+    stage.revoke(&ada, &grant).await;
+    assert_eq!((status(&wide, &of(&ada)).await, status(&wide, &patient).await), (403, 403));
+}
+
+#[tokio::test]
 async fn a_client_that_is_removed_or_may_do_less_or_whose_owner_goes_is_refused_at_once() {
     let stage = Stage::new().await;
     let (doctor, other) = (stage.doctor("Doc").await, stage.doctor("Other").await);
