@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
-mod bulk_data;
+mod bulk_export;
 #[cfg(test)]
 mod control_copy;
 #[cfg(test)]

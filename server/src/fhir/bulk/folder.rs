@@ -78,9 +78,22 @@ impl Folder {
         self.root.join(job_id).join(format!("{patient_id}-{}.ndjson", part.as_str()))
     }
 
-    /// Where the file of a row is; `None` for a row of a later version.
-    pub fn path_of(&self, file: &bulk_file::Model) -> Option<PathBuf> {
-        Some(self.path(&file.job_id, &file.patient_id, Part::parse(&file.part)?))
+    /// The file of a row, for reading; `None` if it is not there as it was written.
+    ///
+    /// # Errors
+    /// The disk.
+    pub async fn open(&self, row: &bulk_file::Model) -> io::Result<Option<tokio::fs::File>> {
+        let Some(part) = Part::parse(&row.part) else { return Ok(None) };
+        let file = match tokio::fs::File::open(self.path(&row.job_id, &row.patient_id, part)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let bytes = file.metadata().await?.len();
+        if i64::try_from(bytes) != Ok(row.bytes) {
+            tracing::error!(export = row.job_id, file = row.seq, bytes, "a file of an export is not as long as it was");
+            return Ok(None);
+        }
+        Ok(Some(file))
     }
 
     /// An empty file for a part of a patient, in the place of one that a crash may have left.

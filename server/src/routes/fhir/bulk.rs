@@ -283,16 +283,7 @@ async fn file(
 
 /// The bytes of a file; `None` if it is not there as it was written.
 async fn body_of(state: &AppState, row: &bulk_file::Model) -> Result<Option<Response>, ApiError> {
-    let Some(path) = state.bulk.folder().path_of(row) else { return Ok(None) };
-    let file = match tokio::fs::File::open(path).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(ApiError::internal)?,
-    };
-    let bytes = file.metadata().await.map_err(ApiError::internal)?.len();
-    if i64::try_from(bytes) != Ok(row.bytes) {
-        tracing::error!(export = row.job_id, file = row.seq, bytes, "a file of an export is not as long as it was");
-        return Ok(None);
-    }
+    let Some(file) = state.bulk.folder().open(row).await.map_err(ApiError::internal)? else { return Ok(None) };
     let body = Body::from_stream(ReaderStream::with_capacity(file, PIECE_BYTES));
     let headers = [(header::CONTENT_TYPE, "application/fhir+ndjson"), (header::CACHE_CONTROL, "no-store")];
     Ok(Some((headers, body).into_response()))
