@@ -125,7 +125,12 @@ impl ApiError {
 
     /// 429, with `Retry-After`.
     pub fn too_many(retry_after_s: u32) -> Self {
-        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; wait as long as Retry-After says");
+        Self::too_many_of("too many requests; wait as long as Retry-After says", retry_after_s)
+    }
+
+    /// 429, with `Retry-After`, for who has too many of a thing.
+    pub fn too_many_of(detail: impl Into<Cow<'static, str>>, retry_after_s: u32) -> Self {
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, detail);
         error.retry_after_s = Some(retry_after_s.max(1));
         error
     }

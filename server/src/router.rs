@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{openapi, pages, routes};
+use crate::{fhir, openapi, pages, routes};
 
 /// Where the API begins.
 pub const BASE: &str = "/api/v1";
@@ -21,6 +21,7 @@ pub fn router(state: AppState) -> Router {
     router
         .merge(pages::router(&api))
         .merge(routes::fhir::router())
+        .merge(fhir::smart::router())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use crate::auth::Auth;
 use crate::config::{self, Config};
 use crate::control::Control;
+use crate::fhir::bulk;
 use crate::mail::Mailer;
 use crate::metrics::{Metrics, UPKEEP_EVERY};
 use crate::middleware::Edge;
@@ -191,6 +192,7 @@ impl Server {
             });
         }
         let dispatcher = dispatcher::start(&state)?;
+        let exports = bulk::start(&state).map_err(Error::Runtime)?;
         let edge = Arc::new(Edge::new(router::router(state.clone()), state.clone()));
         let connections = Connections::new(&state.config, edge, state.metrics.clone());
         let streams = Arc::clone(&state.streams);
@@ -204,6 +206,7 @@ impl Server {
         if let Some(dispatcher) = dispatcher {
             dispatcher.stop().await;
         }
+        exports.stop().await;
         side_tasks.shutdown().await;
         close(state).await
     }

@@ -11,6 +11,7 @@ use crate::erasure::Eraser;
 use crate::export::Exports;
 use crate::extract::payload::Room;
 use crate::fhir::Fhir;
+use crate::fhir::bulk::Bulk;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
@@ -48,6 +49,8 @@ pub struct AppState {
     pub streams: Arc<Streams>,
     /// What is observed, and the names of observations.
     pub fhir: Arc<Fhir>,
+    /// Exports of FHIR.
+    pub bulk: Bulk,
 }
 
 impl AppState {
@@ -62,7 +65,9 @@ impl AppState {
     ) -> Self {
         let clock = Arc::clone(control.clock());
         let rates = Arc::new(Rates::new(&config.limits));
-        let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone());
+        let bulk = Bulk::new(&config.storage.data_dir);
+        let folder = bulk.folder().clone();
+        let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone(), folder);
         let room = Room::new(config.limits.bodies_bytes_max);
         let exports = Arc::new(Exports::new(&config.limits));
         let streams = Arc::new(Streams::new(&config.limits));
@@ -83,6 +88,7 @@ impl AppState {
             exports,
             streams,
             fhir,
+            bulk,
         }
     }
 }

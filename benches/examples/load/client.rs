@@ -33,6 +33,12 @@ impl Head {
         let key = key.map(|key| format!("X-API-Key: {key}\r\n")).unwrap_or_default();
         Self(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{key}\r\n").into_bytes())
     }
+
+    /// The same, which does not want the answer at once.
+    pub(crate) fn get_later(host: &str, path: &str, key: &str) -> Self {
+        let key = format!("X-API-Key: {key}\r\nPrefer: respond-async\r\n");
+        Self(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{key}\r\n").into_bytes())
+    }
 }
 
 /// One connection.
@@ -43,12 +49,21 @@ pub(crate) struct Connection {
     head: Vec<u8>,
     inbox: Vec<u8>,
     body: Vec<u8>,
+    /// `Content-Location` of the last answer.
+    location: Option<String>,
 }
 
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        Ok(Self { address, stream: dial(address)?, head: Vec::new(), inbox: Vec::new(), body: Vec::new() })
+        Ok(Self {
+            address,
+            stream: dial(address)?,
+            head: Vec::new(),
+            inbox: Vec::new(),
+            body: Vec::new(),
+            location: None,
+        })
     }
 
     /// Sends a body, waits for the answer, gives its status; its body is in [`Self::body`].
@@ -71,6 +86,11 @@ impl Connection {
         &self.body
     }
 
+    /// Where the last answer says that what was asked for will be.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
     fn receive(&mut self) -> Result<u16> {
         self.inbox.clear();
         self.body.clear();
@@ -84,7 +104,8 @@ impl Connection {
             self.fill()?;
         };
         let head = std::str::from_utf8(self.inbox.get(..head_len).unwrap_or_default())?;
-        let answer = AnswerHead::parse(head)?;
+        let mut answer = AnswerHead::parse(head)?;
+        self.location = answer.location.take();
         self.inbox.drain(..head_len);
         if answer.is_chunked {
             self.receive_chunks()?;
@@ -160,16 +181,19 @@ struct AnswerHead {
     body_len: usize,
     is_chunked: bool,
     is_last: bool,
+    location: Option<String>,
 }
 
 impl AnswerHead {
     fn parse(head: &str) -> Result<Self> {
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).ok_or("the answer has no status")?.parse()?;
-        let mut answer = Self { status, body_len: 0, is_chunked: false, is_last: false };
+        let mut answer = Self { status, body_len: 0, is_chunked: false, is_last: false, location: None };
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
-            if name.eq_ignore_ascii_case("content-length") {
+            if name.eq_ignore_ascii_case("content-location") {
+                answer.location = Some(value.to_owned());
+            } else if name.eq_ignore_ascii_case("content-length") {
                 answer.body_len = value.parse()?;
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
                 answer.is_chunked = value.eq_ignore_ascii_case("chunked");

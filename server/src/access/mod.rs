@@ -19,6 +19,7 @@
 //! of what by a webhook is for [`receive`] to say.
 
 pub mod audit;
+pub mod export;
 pub mod invitation;
 pub mod permission;
 pub mod receive;
@@ -39,7 +40,7 @@ pub use self::audit::Look;
 pub use self::permission::{Permission, Permissions};
 pub use self::standing::Standing;
 pub use self::state::Status;
-use crate::auth::{Means, Principal, Role};
+use crate::auth::{Principal, Role};
 use crate::control::entities::user;
 use crate::control::repository::{grants, users};
 use crate::control::{self, Control, Write};
@@ -164,10 +165,7 @@ pub async fn admit(
 
 /// Somebody as their record names them.
 fn actor(principal: &Principal, address: IpAddr) -> audit::Actor<'_> {
-    let (means, means_id) = match &principal.means {
-        Means::Token { jti, .. } => ("token", jti.as_str()),
-        Means::Key { id, .. } => ("key", &**id),
-    };
+    let (means, means_id) = principal.means.recorded();
     audit::Actor { id: principal.user.as_str(), means, means_id, address: address.to_string() }
 }
 

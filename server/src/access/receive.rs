@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use sea_orm::ConnectionTrait;
 
 use super::audit::{self, Look};
-use super::{Means, Permission, Permissions, Visitor, is_active};
+use super::{Permission, Permissions, Visitor, is_active};
 use crate::control;
 use crate::control::entities::grant;
 use crate::control::repository::{grants, outbox, webhooks};
@@ -143,10 +143,7 @@ impl<'a> Judge<'a> {
         what: &'static str,
     ) -> control::Result<()> {
         let Visitor { principal, address } = visitor;
-        let (means, means_id) = match &principal.means {
-            Means::Token { jti, .. } => ("token", jti.as_str()),
-            Means::Key { id, .. } => ("key", &**id),
-        };
+        let (means, means_id) = principal.means.recorded();
         for patient_id in std::mem::take(&mut self.shown) {
             let Some(Some(grant)) = self.grants.get(&patient_id) else { continue };
             let actor = audit::Actor { id: self.doctor_id, means, means_id, address: address.to_string() };

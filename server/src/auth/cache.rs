@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+use super::SystemScopes;
 use super::principal::{Role, Scopes};
 use storage::{Clock, UserId};
 
@@ -39,6 +40,15 @@ pub(super) struct Session {
     pub(super) role: Role,
 }
 
+/// A client that is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Client {
+    /// Whose it is.
+    pub(super) user: UserId,
+    pub(super) role: Role,
+    pub(super) scopes: SystemScopes,
+}
+
 /// A generation, taken before a row is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Generation(u64);
@@ -51,6 +61,7 @@ pub(super) struct Credentials {
     holds_until_us: AtomicU64,
     keys: Cache<[u8; 32], (Generation, Arc<Key>)>,
     sessions: Cache<Box<str>, (Generation, Session)>,
+    clients: Cache<Box<str>, (Generation, Client)>,
 }
 
 impl Credentials {
@@ -61,6 +72,7 @@ impl Credentials {
             holds_until_us: AtomicU64::new(0),
             keys: Cache::new(ENTRIES_MAX),
             sessions: Cache::new(ENTRIES_MAX),
+            clients: Cache::new(ENTRIES_MAX),
         }
     }
 
@@ -74,6 +86,7 @@ impl Credentials {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.keys.invalidate_all();
         self.sessions.invalidate_all();
+        self.clients.invalidate_all();
     }
 
     /// Notes a look at the counter of changes that began at `began` of the clock's elapsed time.
@@ -101,6 +114,17 @@ impl Credentials {
     /// Remembers a session.
     pub(super) fn remember_session(&self, id: &str, generation: Generation, session: Session) {
         self.sessions.insert(id.into(), (generation, session));
+    }
+
+    /// The client of an id, if that is remembered and counts.
+    pub(super) fn client(&self, id: &str) -> Option<Client> {
+        let (generation, client) = self.clients.get(id)?;
+        self.counts(generation).then_some(client)
+    }
+
+    /// Remembers a client.
+    pub(super) fn remember_client(&self, id: &str, generation: Generation, client: Client) {
+        self.clients.insert(id.into(), (generation, client));
     }
 
     fn counts(&self, generation: Generation) -> bool {

@@ -21,9 +21,12 @@ pub enum AuthError {
     /// What could hand over the account wants a person's token.
     #[error("an API key is not enough for this; log in")]
     WantsToken,
-    /// The key lacks a scope.
-    #[error("this key lacks the scope `{0}`")]
+    /// The key or client lacks a scope.
+    #[error("this credential lacks the scope `{0}`")]
     WantsScope(&'static str),
+    /// Another system's token is good for FHIR alone.
+    #[error("the token of a client is not good for this; it is for what its scopes name below /fhir/R4")]
+    Elsewhere,
     /// Too many passwords wait to be hashed.
     #[error("too many people are logging in; try again in a moment")]
     Busy,
@@ -51,7 +54,9 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Missing | AuthError::Invalid | AuthError::Wrong => Self::unauthorized(error.to_string()),
-            AuthError::WantsToken | AuthError::WantsScope(_) => Self::forbidden(error.to_string()),
+            AuthError::WantsToken | AuthError::WantsScope(_) | AuthError::Elsewhere => {
+                Self::forbidden(error.to_string())
+            }
             AuthError::Busy | AuthError::Stopping => Self::overloaded(error.to_string()),
             AuthError::Control(error) => error.into(),
             AuthError::Announce(error) => error.into(),

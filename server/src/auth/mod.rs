@@ -15,6 +15,7 @@
 mod account;
 mod api_key;
 mod cache;
+mod clients;
 mod error;
 mod keys;
 mod otp;
@@ -24,6 +25,7 @@ mod proof;
 pub(crate) mod random;
 mod recovery;
 mod refresh;
+mod system;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -38,13 +40,15 @@ use axum::http::{HeaderMap, header};
 use storage::UserId;
 
 pub use self::account::{EMAIL_BYTES_MAX, NewUser, normal_email};
+pub use self::clients::CLIENT_TOKEN_S;
 pub use self::error::AuthError;
 pub use self::keys::NewKey;
 pub use self::password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, Passwords};
 pub use self::principal::{Means, Principal, Role, Scopes};
 pub(crate) use self::recovery::code_hashes;
 pub use self::refresh::Grant;
-pub use self::token::{Claims, SecretError, Tokens};
+pub use self::system::{Resource, SystemScopes};
+pub use self::token::{Claims, ClientClaims, SecretError, Tokens};
 use crate::config::{self, Config};
 use crate::control::Control;
 use crate::control::repository::{api_keys, sessions};
@@ -146,6 +150,11 @@ impl Auth {
                 Err(error) => Err(error),
             },
             Means::Key { id, .. } => Ok(api_keys::is_of(self.inner.control.read(), principal.user.as_str(), id).await?),
+            Means::Client { id, .. } => match self.read_client(id).await {
+                Ok(client) => Ok(client.user == principal.user),
+                Err(AuthError::Invalid) => Ok(false),
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -154,8 +163,16 @@ impl Auth {
         self.inner.credentials.forget();
     }
 
+    /// What the background task does every hour.
+    #[cfg(test)]
+    pub(crate) async fn sweep_expired(&self) -> Result<(), AuthError> {
+        watch::sweep(self).await
+    }
+
     async fn by_token(&self, token: &str) -> Result<Principal, AuthError> {
-        let claims = self.inner.tokens.verify(token, self.inner.control.now_us())?;
+        let Ok(claims) = self.inner.tokens.verify(token, self.inner.control.now_us()) else {
+            return self.by_client_token(token).await;
+        };
         let session = match self.inner.credentials.session(&claims.sid) {
             Some(session) => session,
             None => self.read_session(&claims.sid).await?,

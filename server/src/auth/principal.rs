@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use storage::UserId;
 
-use super::AuthError;
+use super::{AuthError, Resource, SystemScopes};
 
 /// What somebody is to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
@@ -91,6 +91,24 @@ pub enum Means {
         /// What it may do.
         scopes: Scopes,
     },
+    /// The token of another system that acts for a doctor.
+    Client {
+        /// The client's id.
+        id: Arc<str>,
+        /// What it may do.
+        scopes: SystemScopes,
+    },
+}
+
+impl Means {
+    /// What a trail of reads says of it: the sort, and an id by which its owner finds it.
+    pub fn recorded(&self) -> (&'static str, &str) {
+        match self {
+            Self::Token { jti, .. } => ("token", jti),
+            Self::Key { id, .. } => ("key", id),
+            Self::Client { id, .. } => ("client", id),
+        }
+    }
 }
 
 /// Somebody whose credentials hold.
@@ -108,7 +126,8 @@ impl Principal {
     /// Whether they may read.
     pub fn can_read(&self) -> bool {
         match &self.means {
-            Means::Token { .. } => true,
+            // A client is refused by the path of what it asks for: [`SystemScopes::admit`].
+            Means::Token { .. } | Means::Client { .. } => true,
             Means::Key { scopes, .. } => scopes.read,
         }
     }
@@ -118,6 +137,7 @@ impl Principal {
         match &self.means {
             Means::Token { .. } => true,
             Means::Key { scopes, .. } => scopes.write,
+            Means::Client { .. } => false,
         }
     }
 
@@ -144,7 +164,43 @@ impl Principal {
     pub fn require_token(&self) -> Result<&str, AuthError> {
         match &self.means {
             Means::Token { session, .. } => Ok(session),
-            Means::Key { .. } => Err(AuthError::WantsToken),
+            Means::Key { .. } | Means::Client { .. } => Err(AuthError::WantsToken),
+        }
+    }
+
+    /// Refuses another system's token for what is at `path`, the whole path of the request, unless that is its own
+    /// field and within its scopes.
+    ///
+    /// # Errors
+    /// [`AuthError::Elsewhere`], [`AuthError::WantsScope`].
+    pub fn require_path(&self, path: &str) -> Result<(), AuthError> {
+        match &self.means {
+            Means::Client { scopes, .. } => scopes.admit(path),
+            Means::Token { .. } | Means::Key { .. } => Ok(()),
+        }
+    }
+
+    /// Refuses another system's token for a resource that its scopes do not name: what comes beside what the path says.
+    ///
+    /// # Errors
+    /// [`AuthError::WantsScope`].
+    pub fn require_resource(&self, resource: Resource) -> Result<(), AuthError> {
+        if self.may_see(resource) { Ok(()) } else { Err(AuthError::WantsScope(resource.scope())) }
+    }
+
+    /// Whether the credential is for a resource of FHIR, by whatever operation it comes: that of a client may not be.
+    pub fn may_see(&self, resource: Resource) -> bool {
+        match &self.means {
+            Means::Client { scopes, .. } => scopes.cover(resource),
+            Means::Token { .. } | Means::Key { .. } => true,
+        }
+    }
+
+    /// The client of SMART that asks, if it is one.
+    pub fn client(&self) -> Option<&str> {
+        match &self.means {
+            Means::Client { id, .. } => Some(id),
+            Means::Token { .. } | Means::Key { .. } => None,
         }
     }
 }
@@ -175,5 +231,11 @@ mod tests {
         assert!(matches!(key(Scopes::ALL).require_token(), Err(AuthError::WantsToken)));
         let means = Means::Token { jti: "j".to_owned(), session: "ses_1".to_owned() };
         assert_eq!(Principal { user, role: Role::Doctor, means }.require_token().unwrap(), "ses_1");
+        let means = Means::Client { id: "smc_1".into(), scopes: SystemScopes::ALL };
+        let client = Principal { user, role: Role::Doctor, means };
+        assert!(client.require_write().is_err() && client.require_token().is_err());
+        assert!(
+            client.require_path("/fhir/R4/Observation").is_ok() && client.require_path("/api/v1/users/me").is_err()
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Auth, AuthError, Inner};
-use crate::control::repository::{api_keys, otps, sessions};
+use crate::control::repository::{api_keys, otps, sessions, smart};
 
 /// Between two looks at the counter of changes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -88,6 +88,7 @@ pub(super) async fn sweep(auth: &Auth) -> Result<(), AuthError> {
     let now_us = auth.control().now_us();
     sessions::sweep(write.on(), now_us.saturating_sub(KEEP_EXPIRED_US)).await?;
     otps::sweep(write.on(), now_us).await?;
+    smart::sweep(write.on(), now_us).await?;
     Ok(write.commit().await?)
 }
 

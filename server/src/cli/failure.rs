@@ -46,10 +46,26 @@ pub enum Failure {
     /// Events could not be written down.
     #[error(transparent)]
     Outbox(#[from] outbox::Error),
-    /// No such user, key or webhook.
+    /// A file cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file of public keys is not taken.
+    #[error("public keys {}", path.display())]
+    Keys {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        source: crate::fhir::smart::jwks::Fault,
+    },
+    /// No such user, key, webhook or client.
     #[error("no such {what}: {name}")]
     Unknown {
-        /// `user`, `key` or `webhook`.
+        /// `user`, `key`, `webhook` or `SMART client`.
         what: &'static str,
         /// As given.
         name: String,
@@ -103,7 +119,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(error) if !error.use_stderr() => 0,
-            Self::Usage(_) | Self::Argument(_) | Self::Config(_) => 2,
+            Self::Usage(_) | Self::Argument(_) | Self::Config(_) | Self::Keys { .. } => 2,
             Self::Storage(error) if error.kind() == storage::ErrorKind::Fenced => 3,
             Self::Serve(error) if is_fenced(&**error) => 3,
             Self::Damaged { .. } | Self::Tampered { .. } | Self::StillDamaged { .. } => 4,

@@ -1,7 +1,7 @@
-//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key | webhooks`.
+//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key | webhooks | smart`.
 //!
-//! Each command reads the same configuration. `user`, `key` and `webhooks` work on the control database, also while
-//! the server runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
+//! Each command reads the same configuration. `user`, `key`, `webhooks` and `smart` work on the control database, also
+//! while the server runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
 //!
 //! | exit code | meaning                                                              |
 //! |-----------|----------------------------------------------------------------------|
@@ -10,7 +10,7 @@
 //! | 2         | the command line or the configuration is wrong                       |
 //! | 3         | another process has the data directory                               |
 //! | 4         | damage was found (`verify`), or is still there (`repair`)            |
-//! | 5         | no such user, key or webhook                                         |
+//! | 5         | no such user, key, webhook or SMART client                           |
 //! | 6         | something of an erased person is still there (`verify --erased`)     |
 
 mod control;
@@ -21,6 +21,7 @@ mod key;
 mod maintenance;
 mod options;
 mod serve;
+mod smart;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -43,7 +44,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  another process has the data directory
   4  damage was found (verify), or is still there (repair)
-  5  no such user, key or webhook
+  5  no such user, key, webhook or SMART client
   6  something of an erased person is still there (verify --erased)
 
 Configuration: flags over environment (AVYCENNA_<SECTION>_<KEY>) over avycenna.toml over defaults.
@@ -77,6 +78,8 @@ enum Command {
     Key(key::Key),
     /// Lists webhooks, sends again what failed.
     Webhooks(webhooks::Webhooks),
+    /// Registers other systems that act for a doctor.
+    Smart(smart::Smart),
 }
 
 /// Where a command reads and writes. Tests give it buffers.
@@ -139,6 +142,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
         Command::User(user) => user.run(terminal),
         Command::Key(key) => key.run(terminal),
         Command::Webhooks(webhooks) => webhooks.run(terminal),
+        Command::Smart(smart) => smart.run(terminal),
     }
 }
 

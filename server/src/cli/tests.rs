@@ -47,7 +47,7 @@ fn the_command_line_is_well_formed() {
 fn every_command_explains_itself() {
     let top = run(&["avycenna", "--help"], "");
     assert_eq!(top.code, 0);
-    for command in ["serve", "compact", "verify", "repair", "control", "user", "key", "webhooks"] {
+    for command in ["serve", "compact", "verify", "repair", "control", "user", "key", "webhooks", "smart"] {
         assert!(top.out.contains(command), "{command} in {}", top.out);
         let outcome = run(&["avycenna", command, "--help"], "");
         assert_eq!(outcome.code, 0);
@@ -264,4 +264,43 @@ fn a_data_directory_that_is_not_there_is_not_made() {
         assert!(outcome.err.contains("absent"), "{}", outcome.err);
     }
     assert!(!path.exists());
+}
+
+#[test]
+fn an_operator_registers_lists_and_removes_clients_of_other_systems() {
+    let place = Place::new();
+    let doctor = ["user", "create", "--email", "doc@example.org", "--name", "Doc", "--role", "doctor"];
+    let doctor = place.ok(&doctor, "").trim().to_owned();
+    place.ok(&["user", "create", "--email", "ada@example.org", "--name", "Ada"], "");
+    let file = place.0.path().join("keys.json");
+    let key = r#"{"keys":[{"kty":"EC","crv":"P-384","kid":"k1","alg":"ES384",
+        "x":"lsDlWuUlvSAotM6ox7BPYlwIhi5KwoL44O_RQqB3Wl8p_k9IOoPU20-XD7psDgpp",
+        "y":"iUekldL2uYz2OFz3-_J4fx2t6MFb37UxJAr_1w-Fe1AQNeL4hx2GF2DBqzMVBlRg"}]}"#;
+    std::fs::write(&file, key).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    let add = |owner, scope| {
+        ["smart", "client", "add", "--owner", owner, "--name", "ward", "--jwks", &file, "--scope", scope]
+    };
+    let id = place.ok(&add("doc@example.org", "system/Observation.rs"), "").trim().to_owned();
+    assert!(id.starts_with("smc_") && id.len() == 20, "{id}");
+    let expected = format!("{id}\t{doctor}\tsystem/Observation.rs\tk1:ES384\tward\n");
+    assert_eq!(place.ok(&["smart", "client", "list"], ""), expected);
+    assert_eq!(place.ok(&["smart", "client", "list", "--owner", "doc@example.org"], ""), expected);
+    assert_eq!(place.ok(&["smart", "client", "list", "--owner", "ada@example.org"], ""), "");
+    for (arguments, code, says) in [
+        (add("ada@example.org", "system/Observation.rs"), 2, "must be a doctor"),
+        (add("doc@example.org", "user/Observation.rs"), 2, "--scope"),
+        (add("nobody@example.org", "system/Observation.rs"), 5, "no such user"),
+    ] {
+        let outcome = place.run(&arguments, "");
+        assert!(outcome.code == code && outcome.err.contains(says), "{}: {}", outcome.code, outcome.err);
+    }
+    std::fs::write(&file, key.replace("\"kid\"", "\"d\":\"AQAB\",\"kid\"")).unwrap();
+    let outcome = place.run(&add("doc@example.org", "system/Observation.rs"), "");
+    assert!(outcome.code == 2 && outcome.err.contains("keys[0].d"), "{}: {}", outcome.code, outcome.err);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(place.run(&add("doc@example.org", "system/Observation.rs"), "").code, 1);
+    place.ok(&["smart", "client", "remove", &id], "");
+    assert_eq!(place.run(&["smart", "client", "remove", &id], "").code, 5);
+    assert_eq!(place.ok(&["smart", "client", "list"], ""), "");
 }

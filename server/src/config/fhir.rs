@@ -12,13 +12,16 @@ pub struct Fhir {
     /// not a mood of 1 to 5.
     pub mood_loinc: bool,
     /// What the links of answers begin with, such as `https://health.example.org`: for servers behind a proxy that says
-    /// neither `Host` nor `X-Forwarded-Proto`. Absent, they begin with what the request says.
+    /// neither `Host` nor `X-Forwarded-Proto`. Absent, they begin with what the request says. SMART clients are let in by
+    /// it: absent, by requests over the loopback alone.
     pub base_url: Option<String>,
+    /// Most bytes of all files of exports (`$export`) together.
+    pub export_bytes_max: u64,
 }
 
 impl Default for Fhir {
     fn default() -> Self {
-        Self { mood_loinc: true, base_url: None }
+        Self { mood_loinc: true, base_url: None, export_bytes_max: 10 << 30 }
     }
 }
 

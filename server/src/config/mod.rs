@@ -60,10 +60,10 @@ pub struct Config {
     pub control: Control,
     /// Outgoing mail.
     pub mail: Mail,
-    /// The FHIR face.
-    pub fhir: Fhir,
     /// Where webhooks may lead.
     pub webhooks: Webhooks,
+    /// The FHIR face.
+    pub fhir: Fhir,
     /// The key of secrets at rest.
     pub secrets: Secrets,
     /// Rates, sizes, times.

@@ -1,6 +1,6 @@
 //! Who is asking, whether they may read or write, and whether they ask too often.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 
 use crate::auth::Principal;
@@ -24,6 +24,9 @@ impl FromRequestParts<AppState> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let principal = state.auth.authenticate(&parts.headers).await?;
+        // The whole path: a nested router sees a part of it.
+        let path = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(whole)| whole).path();
+        principal.require_path(path)?;
         state.rates.admit_principal(&principal)?;
         Ok(principal)
     }

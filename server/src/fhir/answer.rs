@@ -103,7 +103,7 @@ fn is_known(request: &HeaderMap, tag: &str, changed_us: i64) -> bool {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
-fn http_date(at_us: i64) -> String {
+pub fn http_date(at_us: i64) -> String {
     let at = jiff::Timestamp::from_microsecond(at_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

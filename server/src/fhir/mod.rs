@@ -13,9 +13,13 @@
 //! request ─▶ routes::fhir ─▶ search (what is asked) ─▶ visit (access::admit) ─▶ engine::observe, check-ins ─▶ render ─▶ Bundle
 //! ```
 //!
+//! How other systems come in by themselves is [`smart`]'s, everything at once [`bulk`]'s.
+//!
 //! Not here: who may read what (`access`), how points are found (`engine::observe`).
 
 pub mod answer;
+pub mod base;
+pub mod bulk;
 pub mod day;
 pub mod device;
 pub mod find;
@@ -25,6 +29,7 @@ pub mod outcome;
 pub mod provenance;
 pub mod render;
 pub mod search;
+pub mod smart;
 pub mod visit;
 
 use tokio::sync::OnceCell;

@@ -17,6 +17,7 @@ use storage::UserId;
 use crate::auth::{Means, Principal};
 use crate::config::Limits;
 use crate::error::ApiError;
+use crate::fhir::smart::TOKEN_PATH;
 
 /// Questions between two sweeps.
 pub const SWEEP_EVERY: u64 = 4_096;
@@ -35,11 +36,12 @@ struct Counters {
     principal: Counter<Who>,
 }
 
-/// One key, or all tokens of one person.
+/// One key, all tokens of one person, or all of one client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Who {
     Person(UserId),
     Key(Arc<str>),
+    Client(Arc<str>),
 }
 
 impl Rates {
@@ -53,7 +55,7 @@ impl Rates {
         Self { limits: counters }
     }
 
-    /// Counts a request of an address; `path` decides whether the stricter limit of `/auth/*` holds too.
+    /// Counts a request of an address; `path` decides whether the stricter limit of logins holds too.
     ///
     /// # Errors
     /// 429.
@@ -63,7 +65,8 @@ impl Rates {
         };
         let client = network_of(address);
         counters.address.admit(&client)?;
-        if path.starts_with("/api/v1/auth/") { counters.login.admit(&client) } else { Ok(()) }
+        let is_login = path.starts_with("/api/v1/auth/") || path == TOKEN_PATH;
+        if is_login { counters.login.admit(&client) } else { Ok(()) }
     }
 
     /// Counts a request of somebody who is let in.
@@ -77,6 +80,7 @@ impl Rates {
         counters.principal.admit(&match &principal.means {
             Means::Token { .. } => Who::Person(principal.user),
             Means::Key { id, .. } => Who::Key(Arc::clone(id)),
+            Means::Client { id, .. } => Who::Client(Arc::clone(id)),
         })
     }
 }
@@ -145,6 +149,7 @@ mod tests {
     #[test]
     fn logins_have_a_stricter_limit() {
         assert_eq!(admitted(&rates(|_| {}), "192.0.2.1", "/api/v1/auth/login", 10), 2);
+        assert_eq!(admitted(&rates(|_| {}), "192.0.2.1", "/fhir/R4/auth/token", 10), 2);
     }
 
     #[test]

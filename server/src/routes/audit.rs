@@ -40,7 +40,7 @@ pub struct AuditRecord {
     /// Their name; null if they have no account any more.
     pub actor_name: Option<String>,
     /// The operation in a word. Reads: `check_ins`, `symptoms`, `wearables`, `wearables_latest`, `overview`;
-    /// of FHIR: `fhir_observation`, `fhir_observations`, `fhir_patient`;
+    /// of FHIR: `fhir_observation`, `fhir_observations`, `fhir_patient`, `fhir_export` for a file of an export;
     /// of webhooks: `webhook_events` for the feed, `webhook_replay` for events that a doctor had sent once more, by replay
     /// or recover. Writes: `wearables_write` for a stream that held points for the patient.
     #[schema(example = "wearables")]
@@ -57,10 +57,10 @@ pub struct AuditRecord {
     /// From which address.
     #[schema(example = "192.0.2.1")]
     pub address: String,
-    /// By `token` or `key`.
+    /// By `token`, `key` or `client`: a login, an API key, or another system that acts for the doctor.
     #[schema(example = "token")]
     pub means: String,
-    /// The token's or the key's id.
+    /// The token's, the key's or the client's id.
     pub means_id: String,
     /// By which grant.
     #[schema(example = "grt_3fYqZ0dTnUe1xK9s")]

@@ -315,7 +315,7 @@ fn fill(row: &mut Model, fields: &mut Fields, now_us: i64) {
 fn source_of(principal: &Principal, headers: &HeaderMap) -> &'static str {
     const MOBILE: [&str; 7] = ["Mobile", "Android", "iPhone", "iPad", "okhttp", "CFNetwork", "Dart/"];
     match &principal.means {
-        Means::Key { .. } => "api",
+        Means::Key { .. } | Means::Client { .. } => "api",
         Means::Token { .. } => {
             let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
             if MOBILE.iter().any(|word| agent.contains(word)) { "mobile" } else { "web" }

@@ -9,7 +9,7 @@ pub mod fhir;
 mod fields;
 pub mod grants;
 pub mod health;
-mod ids;
+pub(crate) mod ids;
 pub mod sessions;
 pub mod shape;
 pub mod symptoms;

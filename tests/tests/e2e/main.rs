@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod bulk_export;
+#[cfg(test)]
 mod control_copy;
 #[cfg(test)]
 mod documents;

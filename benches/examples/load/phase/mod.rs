@@ -1,5 +1,6 @@
 //! The phases, one after the other, and what they share.
 
+mod bulk;
 mod durable;
 mod fhir;
 mod paced;
@@ -118,6 +119,7 @@ impl<'a> Bench<'a> {
         }
         if !self.args.skips("fhir") {
             self.fhir(&data_dir)?;
+            self.bulk(&data_dir)?;
         }
         if self.args.url.is_none() && !self.args.skips("scale") {
             self.scale()?;

@@ -6,14 +6,17 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::*;
 use crate::access::audit;
+use crate::control::entities::{bulk_file, bulk_job, smart_client};
 use crate::control::pages::TRAILS;
-use crate::control::repository::erasures;
+use crate::control::repository::{bulk, erasures, smart};
 
 const PATH: &str = "/users/me";
 
 /// Tables that lose no row by an erasure: the trails, which stay; the counter of changes; the note of what is left to do,
-/// which is gone when it is done; ids and places of events, without whom they spoke of.
-const KEPT: [&str; 5] = ["audit_records", "audit_heads", "auth_changes", "erasures", "forgotten_events"];
+/// which is gone when it is done; ids and places of events, without whom they spoke of; the key of FHIR's ids; hashes of
+/// assertions that were spent.
+const KEPT: [&str; 7] =
+    ["audit_records", "audit_heads", "auth_changes", "erasures", "forgotten_events", "fhir_keys", "smart_assertions"];
 
 /// Ada, her doctor, somebody else, and something of hers in every table.
 struct Life {
@@ -50,6 +53,37 @@ impl Life {
             let (_, webhook) = stage.post(&person.token, "/webhooks", webhook).await;
             let test = format!("/webhooks/{}/test", webhook["id"].as_str().unwrap());
             assert_eq!(stage.post(&person.token, &test, json!({})).await.0, 202);
+            let client = smart_client::Model {
+                id: format!("smc_{}", person.id),
+                user_id: person.id.clone(),
+                name: format!("of {}", person.email),
+                jwks: String::new(),
+                scopes: String::new(),
+                created_at: 0,
+            };
+            smart::insert(stage.state.control.read(), client).await.unwrap();
+            let export = bulk_job::Model {
+                id: format!("exp_{}", person.id),
+                user_id: person.id.clone(),
+                client_id: None,
+                place: "elsewhere".to_owned(),
+                request: format!("https://{}", person.email),
+                scope: "own".to_owned(),
+                types: "Patient".to_owned(),
+                since: None,
+                status: "done".to_owned(),
+                error: None,
+                after_patient: person.id.clone(),
+                patients_total: 1,
+                patients_done: 0,
+                stepped_at: 0,
+                created_at: 0,
+                ended_at: None,
+            };
+            bulk::insert(stage.state.control.read(), export.clone()).await.unwrap();
+            let (job_id, patient_id, part) = (export.id.clone(), person.id.clone(), "patient".to_owned());
+            let file = bulk_file::Model { job_id, seq: 1, patient_id, part, resources: 1, bytes: 1 };
+            bulk::step(stage.state.control.read(), &export, &person.id, vec![file], 0).await.unwrap();
         }
         Self { stage, ada, doctor, bo }
     }
@@ -238,7 +272,7 @@ async fn an_account_that_came_back_with_a_backup_is_erased_again() {
     write.commit().await.unwrap();
     assert_eq!(life.stage.state.eraser.catch_up().await.unwrap(), 1);
     assert_eq!(life.tables_with(&life.ada.email).await, Vec::<String>::new());
-    assert_eq!(life.tables_with(&life.bo.email).await.len(), 2, "users, and a grant");
+    assert_eq!(life.tables_with(&life.bo.email).await.len(), 4, "users, a grant, a client, an export");
 }
 
 #[tokio::test]

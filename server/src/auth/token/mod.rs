@@ -5,11 +5,14 @@
 //!
 //! Not here: whether the session still stands (`auth::cache`).
 
+mod client;
 mod secrets;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::client::ClientClaims;
 pub use self::secrets::SecretError;
 use super::{AuthError, random};
 use crate::config::{self, Config, parse_secret};
@@ -50,6 +53,7 @@ pub struct Tokens {
     /// Newest first, never empty.
     secrets: Vec<Secret>,
     validation: Validation,
+    client_validation: Validation,
     issuer: String,
     audience: String,
     life_s: i64,
@@ -103,9 +107,10 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Our own clock decides, in `verify`.
         validation.validate_exp = false;
+        let client_validation = client::validation(&auth.issuer, &auth.audience);
         let life_s = i64::try_from(auth.access_token_s).unwrap_or(i64::MAX);
         let (issuer, audience) = (auth.issuer.clone(), auth.audience.clone());
-        Ok(Self { secrets, validation, issuer, audience, life_s, code_key })
+        Ok(Self { secrets, validation, client_validation, issuer, audience, life_s, code_key })
     }
 
     /// Signs a token of a session.
@@ -123,10 +128,7 @@ impl Tokens {
             jti: random::base62("", 16)?,
             sid: session.to_owned(),
         };
-        let Some(newest) = self.secrets.first() else { return Err(AuthError::Stopping) };
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(newest.kid.clone());
-        Ok(jsonwebtoken::encode(&header, &claims, &newest.signing)?)
+        self.encode(&claims)
     }
 
     /// What a token says, if it is ours and lives. No look-up, no database.
@@ -134,6 +136,22 @@ impl Tokens {
     /// # Errors
     /// [`AuthError::Invalid`].
     pub fn verify(&self, token: &str, now_us: i64) -> Result<Claims, AuthError> {
+        let claims: Claims = self.decode(token, &self.validation)?;
+        let now_s = now_us.div_euclid(1_000_000);
+        let is_alive = now_s < claims.exp && claims.iat <= now_s.saturating_add(IAT_LEEWAY_S);
+        if is_alive && !claims.jti.is_empty() { Ok(claims) } else { Err(AuthError::Invalid) }
+    }
+
+    /// Signs with the newest secret.
+    fn encode(&self, claims: &impl Serialize) -> Result<String, AuthError> {
+        let Some(newest) = self.secrets.first() else { return Err(AuthError::Stopping) };
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(newest.kid.clone());
+        Ok(jsonwebtoken::encode(&header, claims, &newest.signing)?)
+    }
+
+    /// The claims of a token that one of our secrets has signed for who `validation` says.
+    fn decode<T: DeserializeOwned>(&self, token: &str, validation: &Validation) -> Result<T, AuthError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(AuthError::Invalid);
         }
@@ -143,12 +161,8 @@ impl Tokens {
         }
         let kid = header.kid.ok_or(AuthError::Invalid)?;
         let secret = self.secrets.iter().find(|secret| secret.kid == kid).ok_or(AuthError::Invalid)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &secret.verifying, &self.validation)
-            .map_err(|_| AuthError::Invalid)?
-            .claims;
-        let now_s = now_us.div_euclid(1_000_000);
-        let is_alive = now_s < claims.exp && claims.iat <= now_s.saturating_add(IAT_LEEWAY_S);
-        if is_alive && !claims.jti.is_empty() { Ok(claims) } else { Err(AuthError::Invalid) }
+        let decoded = jsonwebtoken::decode(token, &secret.verifying, validation).map_err(|_| AuthError::Invalid)?;
+        Ok(decoded.claims)
     }
 
     /// Life of a token, seconds.

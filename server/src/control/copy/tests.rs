@@ -32,6 +32,11 @@ INSERT INTO events VALUES (41, 'evt_1', 'check_in.created', 'usr_0000000Z', 'ci_
 INSERT INTO forgotten_events VALUES ('evt_0', 45, 1);
 INSERT INTO deliveries VALUES ('dlv_1', 'whk_1', 41, 'event', 'dropped', 4, 1, 2, 500, 12, 'no', 'status', 1);
 INSERT INTO fhir_keys VALUES (1, $x'09');
+INSERT INTO smart_clients VALUES ('smc_1', 'usr_0000000a', 'ward', '{\"keys\": []}', 'system/Patient.rs', 1);
+INSERT INTO smart_assertions VALUES ($x'0a', 9);
+INSERT INTO bulk_jobs VALUES ('exp_1', 'usr_0000000a', 'smc_1', 'here', 'https://h', 'granted', 'Patient', NULL, 'failed',
+    'why', '', 1, 0, 2, 3, 4);
+INSERT INTO bulk_files VALUES ('exp_1', 1, 'usr_0000000Z', 'points', 2, 3);
 UPDATE auth_changes SET counter = 7;
 ";
 

@@ -4,7 +4,9 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveMo
 use sea_orm::{QuerySelect, sea_query::OnConflict, sea_query::Query};
 
 use super::super::entities::erasure::{Column, Entity, Model};
-use super::super::entities::{api_key, check_in, grant, otp, refresh_token, session, symptom, user};
+use super::super::entities::{
+    api_key, bulk_file, bulk_job, check_in, grant, otp, refresh_token, session, smart_client, symptom, user,
+};
 use super::super::error::{Result, at};
 use super::outbox;
 
@@ -45,6 +47,12 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
     outbox::forget_person(on, id).await?;
     let keys = api_key::Entity::delete_many().filter(api_key::Column::UserId.eq(id));
     keys.exec(on).await.map_err(at("erase API keys"))?;
+    let files = bulk_file::Entity::delete_many().filter(bulk_file::Column::PatientId.eq(id));
+    files.exec(on).await.map_err(at("erase files of exports"))?;
+    let exports = bulk_job::Entity::delete_many().filter(bulk_job::Column::UserId.eq(id));
+    exports.exec(on).await.map_err(at("erase exports"))?;
+    let clients = smart_client::Entity::delete_many().filter(smart_client::Column::UserId.eq(id));
+    clients.exec(on).await.map_err(at("erase SMART clients"))?;
     let sessions = Query::select()
         .column(session::Column::Id)
         .from(session::Entity)

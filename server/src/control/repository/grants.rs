@@ -81,6 +81,21 @@ pub async fn accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<V
     found.all(on).await.map_err(at("find the grants of a doctor's patients"))
 }
 
+/// A doctor's accepted grants behind a patient, expired or not, in the order of patients.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn active_after(on: &impl ConnectionTrait, doctor_id: &str, after: &str, limit: u64) -> Result<Vec<Model>> {
+    let found = select_active_after(doctor_id, after, limit).all(on).await;
+    found.map_err(at("walk a doctor's active grants"))
+}
+
+/// The statement of [`active_after`].
+pub(in crate::control) fn select_active_after(doctor_id: &str, after: &str, limit: u64) -> Select<Entity> {
+    let active = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"));
+    active.filter(Column::PatientId.gt(after)).order_by_asc(Column::PatientId).limit(limit)
+}
+
 /// The grants that a patient has accepted and that have not ended, held against changes until the transaction ends.
 ///
 /// # Errors

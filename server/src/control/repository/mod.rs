@@ -3,6 +3,7 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod bulk;
 pub mod check_ins;
 pub mod deliveries;
 pub mod erasures;
@@ -12,6 +13,7 @@ pub mod leases;
 pub mod otps;
 pub mod outbox;
 pub mod sessions;
+pub mod smart;
 pub mod symptoms;
 pub mod users;
 pub mod webhooks;

@@ -17,8 +17,8 @@ use super::super::users::User;
 use super::super::webhooks::schema::Webhook;
 use crate::access::invitation::status_at;
 use crate::auth::Principal;
-use crate::control::entities::{check_in, grant, session, symptom, user};
-use crate::control::repository::{Place, api_keys, audit, check_ins, grants, sessions, symptoms, webhooks};
+use crate::control::entities::{check_in, grant, session, smart_client, symptom, user};
+use crate::control::repository::{Place, api_keys, audit, check_ins, grants, sessions, smart, symptoms, webhooks};
 use crate::export::Failure;
 use crate::export::document::{Document, Section};
 use crate::export::sink::Sink;
@@ -36,6 +36,7 @@ const INCOMING: Section = Section { name: "incoming_grants", record: "incoming_g
 const OUTGOING: Section = Section { name: "outgoing_grants", record: "outgoing_grant" };
 const API_KEYS: Section = Section { name: "api_keys", record: "api_key" };
 const WEBHOOKS: Section = Section { name: "webhooks", record: "webhook" };
+const SMART_CLIENTS: Section = Section { name: "smart_clients", record: "smart_client" };
 const SESSIONS: Section = Section { name: "sessions", record: "session" };
 const AUDIT: Section = Section { name: "audit", record: "audit_record" };
 const METRICS: Section = Section { name: "metrics", record: "metric" };
@@ -49,6 +50,7 @@ struct Counts {
     outgoing_grants: u64,
     api_keys: u64,
     webhooks: u64,
+    smart_clients: u64,
     sessions: u64,
     audit: u64,
     points: u64,
@@ -80,6 +82,16 @@ struct Asked {
     grant: OutgoingGrant,
     message: Option<String>,
     ended_at: Option<String>,
+}
+
+/// Another system that acts for the person, with its public keys.
+#[derive(Serialize)]
+struct SmartClient {
+    id: String,
+    name: String,
+    scopes: Vec<String>,
+    jwks: serde_json::Value,
+    created_at: String,
 }
 
 /// A login, ended or not.
@@ -169,6 +181,11 @@ impl Content {
         counts.webhooks = self.list(document, &WEBHOOKS, (), async |()| {
             let rows = webhooks::of_user(control.read(), &user_id).await?;
             Ok((rows.into_iter().map(|row| Webhook::of(row, now_us)).collect(), None))
+        })?;
+        // At most [`smart::PER_OWNER_MAX`].
+        counts.smart_clients = self.list(document, &SMART_CLIENTS, (), async |()| {
+            let rows = smart::of_user(control.read(), &user_id).await?;
+            Ok((rows.into_iter().map(of_smart_client).collect(), None))
         })?;
         counts.sessions = self.list(document, &SESSIONS, Place::START, async |place| {
             let rows = sessions::after(control.read(), &user_id, &place, PAGE_ROWS).await?;
@@ -316,6 +333,16 @@ fn of_check_in(row: check_in::Model) -> Stored<CheckIn> {
 fn of_symptom(row: symptom::Model) -> Stored<Symptom> {
     let (created_at, updated_at) = (Some(rfc3339(row.created_at)), rfc3339(row.updated_at));
     Stored { record: row.into(), created_at, updated_at }
+}
+
+fn of_smart_client(row: smart_client::Model) -> SmartClient {
+    SmartClient {
+        id: row.id,
+        name: row.name,
+        scopes: row.scopes.split(' ').map(str::to_owned).collect(),
+        jwks: serde_json::from_str(&row.jwks).unwrap_or_default(),
+        created_at: rfc3339(row.created_at),
+    }
 }
 
 fn of_session(row: session::Model) -> Login {

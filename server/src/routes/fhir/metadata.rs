@@ -35,11 +35,15 @@ fn statement(state: &AppState, base: &Base) -> Value {
         "software": {"name": "avycenna", "version": env!("CARGO_PKG_VERSION")},
         "implementation": {"description": "Wearable health data of people who let others read it", "url": base.0},
         "fhirVersion": "4.0.1",
+        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
         "format": ["application/fhir+json", "json"],
         "rest": [{
             "mode": "server",
             "security": {
                 "cors": false,
+                "service": [{"coding": [{
+                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR",
+                }]}],
                 "description": format!("A bearer token or X-API-Key, as in the API ({root}/docs). Whoever asks reads what \
                     is their own, and what its owner has granted them."),
             },
@@ -49,6 +53,7 @@ fn statement(state: &AppState, base: &Base) -> Value {
                 resource("Observation", &OBSERVATION, &profiles(state)),
                 resource("Patient", &PATIENT, &[]),
                 resource("Provenance", &PROVENANCE, &[]),
+                {"type": "Group", "operation": [export_of("group-export")]},
             ],
         }],
     })
@@ -99,6 +104,14 @@ fn resource(kind: &str, parameters: &[Parameter], profiles: &[&'static str]) -> 
             fields.insert("searchInclude".to_owned(), json!(["Observation:patient", "Observation:subject"]));
             fields.insert("searchRevInclude".to_owned(), json!(["Provenance:target"]));
         }
+        if kind == "Patient" {
+            fields.insert("operation".to_owned(), json!([export_of("patient-export")]));
+        }
     }
     resource
+}
+
+/// `$export`, by the definition of Bulk Data.
+fn export_of(definition: &str) -> Value {
+    json!({"name": "export", "definition": format!("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{definition}")})
 }

@@ -5,6 +5,7 @@
 mod code_system;
 mod device;
 mod lastn;
+mod bulk;
 mod metadata;
 mod observation;
 mod patient;
@@ -113,7 +114,7 @@ pub const OPERATIONS: [Operation; 17] = [
 
 /// The operations.
 pub fn router() -> Router<AppState> {
-    OPERATIONS.iter().fold(Router::new(), |router, operation| {
+    OPERATIONS.iter().fold(bulk::router(), |router, operation| {
         router.route(&format!("{BASE}{}", operation.path), (operation.route)())
     })
 }
