@@ -178,6 +178,9 @@ mod tests {
         gap.add("75", "11:59:00.00 AM");
         assert!(near(gap.rmssd(), 0.0));
         assert!(!gap.intervals.last().unwrap().is_neighbor);
+        let mut slower = beats(&[800.0; 30]);
+        slower.add("67", "11:59:00.00 AM");
+        assert!(near(slower.rmssd(), 0.0), "beats on both sides of a gap are no neighbors");
         gap.add("nothing", "11:59:00.80 AM");
         gap.add("75", "11:59:01.60 AM");
         assert!(!gap.intervals.last().unwrap().is_neighbor, "what cannot be read leaves a gap");

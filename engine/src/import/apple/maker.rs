@@ -322,7 +322,12 @@ mod tests {
                 assert_eq!(makers.find(Spelling { source, device, product: "" }), Some(0));
             }
         }
-        assert_eq!(makers.find(Spelling { source: "Phone", device: WATCH, product: "" }), Some(1));
+        let spellings = makers.by_spelling.len();
+        for address in 0..100 {
+            let device = WATCH.replace("0x2825c8c80", &format!("{address:#x}"));
+            assert_eq!(makers.find(Spelling { source: "Phone", device: &device, product: "" }), Some(1));
+        }
+        assert_eq!(makers.by_spelling.len(), spellings + 1, "another address is no other spelling");
         assert_eq!(makers.get(1).unwrap().maker().source, "Phone");
     }
 

@@ -223,12 +223,27 @@ fn a_name_may_hold_controls_entities_and_bytes_that_are_no_text() {
 #[test]
 fn a_truncated_file_gives_what_came_before_and_says_where_it_broke() {
     let document = export(&quantity("HeartRate", "count/min", "62").repeat(10));
-    for end in [document.len() - 2, document.len() - 20, document.len() - 100, document.len() - 1_000] {
+    let between = document.find("</HealthData>").unwrap() - 1;
+    for end in [between, document.len() - 2, document.len() - 20, document.len() - 100, document.len() - 1_000] {
         let mut seen = Seen::default();
         let Err(Fault::Broken { at, .. }) = read(Cursor::new(&document[..end]), &mut seen) else { panic!("{end}") };
-        let whole = document[..end].matches("/>\n").count() - 2;
+        let whole = document[..end].matches("\"/>").count() - 2;
         assert_eq!(seen.found.len(), whole, "{end}");
         assert!(at <= u64::try_from(end).unwrap() && at + 600 > u64::try_from(end).unwrap(), "{at} of {end}");
+    }
+}
+
+#[test]
+fn a_night_is_left_out_only_if_the_file_breaks_among_its_records() {
+    let asleep = "HKCategoryValueSleepAnalysisAsleep";
+    let sleep = record("HKCategoryTypeIdentifierSleepAnalysis", "", asleep, "01:00:00", "05:00:00");
+    for (records, nights) in [(sleep.clone(), 0), (format!("{sleep}{}", quantity("StepCount", "count", "17")), 1)] {
+        let whole = export(&records);
+        let mut seen = Seen::default();
+        read(Cursor::new(&whole[..whole.len() - 3]), &mut seen).unwrap_err();
+        let found = seen.found.iter().filter(|found| found.starts_with("sleep_duration")).count();
+        assert_eq!(found, nights, "{:?}", seen.found);
+        assert!(taken(&whole).found.iter().any(|found| found.starts_with("sleep_duration 4 ")));
     }
 }
 
@@ -245,6 +260,32 @@ fn what_is_no_export_says_so() {
     ] {
         let error = read(Cursor::new(text), &mut Seen::default()).unwrap_err();
         assert!(matches!(error, Fault::Broken { .. }) && error.to_string().contains(words), "{text}: {error}");
+    }
+}
+
+/// Fails once behind what it holds, and then ends, as a bad sector does.
+struct Failing(Cursor<&'static [u8]>, bool);
+
+impl Read for Failing {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(out)? {
+            0 if !std::mem::replace(&mut self.1, true) => Err(io::Error::other("bad sector")),
+            read => Ok(read),
+        }
+    }
+}
+
+impl Seek for Failing {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn a_failing_disk_is_no_broken_file_and_no_end_of_one() {
+    for text in ["<HealthData></HealthData>", "<HealthData>", "<?xml?>"] {
+        let outcome = read(Failing(Cursor::new(text.as_bytes()), false), &mut Seen::default());
+        assert!(matches!(outcome, Err(Fault::Io(_))), "{text}: {outcome:?}");
     }
 }
 
@@ -275,7 +316,8 @@ fn progress_is_told_at_least_once_a_mebibyte_and_at_the_end() {
     let document = export(&quantity("HeartRate", "count/min", "62").repeat(12_000));
     let seen = taken(&document);
     assert!(document.len() > 4 << 20);
-    assert!(seen.reached.is_sorted() && seen.reached.windows(2).all(|pair| pair[1] - pair[0] <= 1 << 20));
+    assert!(seen.reached.len() > 4 && seen.reached.is_sorted());
+    assert!(seen.reached.windows(2).all(|pair| pair[1] - pair[0] <= 1 << 20));
     assert_eq!(seen.reached.last().copied(), u64::try_from(document.len()).ok());
 }
 

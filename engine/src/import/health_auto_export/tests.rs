@@ -21,7 +21,7 @@ const AT: &str = "2021-03-01 08:00:00 +0100";
 #[test]
 fn values_are_samples_of_the_device_that_the_app_names() {
     let heart = json!([
-        {"date": AT, "Min": 60, "Avg": 62.5, "Max": 64, "source": "Max’s Apple\u{a0}Watch"},
+        {"date": AT, "qty": 99, "Min": 60, "Avg": 62.5, "Max": 64, "source": "Max’s Apple\u{a0}Watch"},
         {"date": AT, "qty": 63, "source": "Watch|iPhone"},
         {"date": AT, "qty": "64"},
     ]);

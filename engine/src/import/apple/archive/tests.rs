@@ -181,6 +181,24 @@ fn an_archive_beyond_the_bounds_of_its_first_format_is_read() {
     assert_eq!(seen.found.len(), 2);
 }
 
+#[test]
+fn a_part_beyond_4_gib_is_found_by_its_extra_field() {
+    let whole = packed(&[("a.gpx", b"<gpx/>"), ("export.xml", document(2).as_bytes())]);
+    let entry = whole.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
+    let header_at = u64::from(u32::from_le_bytes(whole[entry + 42..entry + 46].try_into().unwrap()));
+    assert!(header_at > 0);
+    let (name_end, old) = (entry + 46 + "export.xml".len(), usize::from(whole[entry + 30]));
+    let mut bytes = whole[..name_end].to_vec();
+    bytes[entry + 30] = 12;
+    bytes[entry + 42..entry + 46].fill(0xff);
+    bytes.extend_from_slice(&[1, 0, 8, 0]);
+    bytes.extend_from_slice(&header_at.to_le_bytes());
+    bytes.extend_from_slice(&whole[name_end + old..]);
+    let (seen, outcome) = seen(&bytes);
+    outcome.unwrap();
+    assert_eq!(seen.found.len(), 2);
+}
+
 proptest! {
     #[test]
     fn mutations_and_truncations_of_an_archive_never_panic(
