@@ -18,6 +18,8 @@ mod fhir;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod setup;
