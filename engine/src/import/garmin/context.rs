@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::{SOURCE, fit, reason};
 use crate::import::{Fault, Found, Maker, Sample, Sink};
+use crate::time;
 
 /// The sink hears of progress after so many bytes.
 const PROGRESS_BYTES: u64 = 256 << 10;
@@ -73,6 +74,15 @@ impl<'s> Context<'s> {
     /// What was read of the file, as it grows.
     pub(crate) fn read_bytes(&self) -> Rc<Cell<u64>> {
         Rc::clone(&self.read_bytes)
+    }
+}
+
+/// A moment for people, microseconds UTC; made a text only where one is wanted.
+pub(crate) struct At(pub(crate) i64);
+
+impl fmt::Display for At {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&time::format(self.0))
     }
 }
 

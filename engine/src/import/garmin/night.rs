@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::context::Context;
+use super::context::{At, Context};
 use super::reason;
 use crate::import::Fault;
-use crate::time;
 
 /// Nights and days of an archive that are held back at most; watch nights beyond it are given at once.
-const HELD_MAX: usize = 100_000;
+pub(crate) const HELD_MAX: usize = 100_000;
 
 const HOUR_S: f64 = 3_600.0;
 
@@ -33,7 +32,7 @@ impl Night {
     /// Gives the sleep's points to the sink.
     pub(crate) fn give(&self, device: Option<&str>, context: &mut Context<'_>) -> Result<(), Fault> {
         if self.asleep_s <= 0.0 {
-            context.skipped(reason::NO_SLEEP, &time::format(self.end));
+            context.skipped(reason::NO_SLEEP, &At(self.end));
             return Ok(());
         }
         context.sample("sleep_duration", self.asleep_s / HOUR_S, self.end, device)?;
@@ -76,7 +75,7 @@ impl Nights {
 
     /// A night of the account, by the date that it is filed under.
     pub(crate) fn account(&mut self, night: &Night, date: String, context: &mut Context<'_>) -> Result<(), Fault> {
-        if self.account.len() < HELD_MAX {
+        if self.account.len().max(self.ends.len()) < HELD_MAX {
             self.account.insert(night.start, night.end);
             self.ends.insert(date, night.end);
         }
@@ -94,7 +93,7 @@ impl Nights {
     pub(crate) fn finish(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
         for (night, device) in std::mem::take(&mut self.watch) {
             if self.is_in_account(&night) {
-                context.skipped(reason::SLEEP_IN_ACCOUNT, &time::format(night.end));
+                context.skipped(reason::SLEEP_IN_ACCOUNT, &At(night.end));
             } else {
                 night.give(device.as_deref(), context)?;
             }

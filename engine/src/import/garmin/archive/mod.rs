@@ -62,6 +62,7 @@ impl<'a, 's> Archives<'a, 's> {
             let outcome = self.part(&part, &mut source);
             self.context.parts.pop();
             outcome?;
+            self.context.progress()?;
         }
         Ok(())
     }

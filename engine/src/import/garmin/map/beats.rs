@@ -9,10 +9,9 @@
 //! - **Value.** RMSSD: the root of the mean of the squared differences of all pairs that count. A window gives one if 60
 //!   pairs count or more, and at most a fifth of its intervals began no pair that counts, by either rule above.
 
-use super::super::context::Context;
+use super::super::context::{At, Context};
 use super::super::{fit, reason};
 use crate::import::Fault;
-use crate::time;
 
 const WINDOW_S: u32 = 300;
 const GAP_S: u32 = 5;
@@ -95,7 +94,7 @@ impl Beats {
         if closed.pairs < PAIRS_MIN || closed.artefacts > closed.intervals / ARTEFACT_PARTS {
             context.skipped(
                 reason::FEW_BEATS,
-                &format_args!("{}: {} of {} intervals", time::format(at), closed.pairs, closed.intervals),
+                &format_args!("{}: {} of {} intervals", At(at), closed.pairs, closed.intervals),
             );
             return Ok(());
         }

@@ -26,13 +26,12 @@ use monitoring::Monitoring;
 use sleep::Levels;
 use strap::Strap;
 
-use super::context::Context;
+use super::context::{At, Context};
 use super::fit::profile::{field, message};
 use super::fit::{Decoder, Event, Message, Value};
 use super::night::{Night, Nights};
 use super::reason;
 use crate::import::Fault;
-use crate::time;
 
 /// What becomes of a night.
 pub(crate) enum Asleep<'n> {
@@ -180,7 +179,7 @@ impl File {
         let Some(raw) = value.number() else { return Ok(()) };
         let Some(at) = context.dated(message.timestamp) else { return Ok(()) };
         if raw <= 0 {
-            context.skipped(reason::NO_BREATH, &time::format(at));
+            context.skipped(reason::NO_BREATH, &At(at));
             return Ok(());
         }
         context.sample("respiratory_rate", float(raw) / scale, at, self.device.as_deref())
@@ -190,7 +189,7 @@ impl File {
         let Some(percent) = message.value(field::spo2::READING).number() else { return Ok(()) };
         let Some(at) = context.dated(message.timestamp) else { return Ok(()) };
         if percent == 0 {
-            context.skipped(reason::NO_SPO2, &time::format(at));
+            context.skipped(reason::NO_SPO2, &At(at));
             return Ok(());
         }
         context.sample("spo2", float(percent), at, self.device.as_deref())
@@ -216,7 +215,7 @@ fn heart_rate(
         Value::Absent => Ok(()),
         Value::Invalid | Value::Number(0) => {
             let at = timestamp.map_or(0, super::fit::micros);
-            context.skipped(reason::NO_HEART_RATE, &time::format(at));
+            context.skipped(reason::NO_HEART_RATE, &At(at));
             Ok(())
         }
         Value::Number(rate) => match context.dated(timestamp) {

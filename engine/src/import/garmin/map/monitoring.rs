@@ -8,7 +8,7 @@
 //! - **Energy.** `active_calories`, a counter for each activity; and what the body burns at rest, made of
 //!   `resting_metabolic_rate`: its part of a day at the last time of the file on that day.
 
-use super::super::context::Context;
+use super::super::context::{At, Context};
 use super::super::fit::profile::{field, message};
 use super::super::fit::{self, Message};
 use super::super::{SOURCE, reason};
@@ -147,7 +147,7 @@ impl Monitoring {
         }
         let Some(at) = context.dated(timestamp) else { return Ok(()) };
         let Some(offset_s) = self.offset_s else {
-            context.skipped(reason::NO_LOCAL_TIME, &crate::time::format(at));
+            context.skipped(reason::NO_LOCAL_TIME, &At(at));
             return Ok(());
         };
         let start = day_start(at, offset_s);

@@ -4,12 +4,11 @@
 //! level. Awake and what could not be measured are no sleep. A level that would hold longer than four hours ends a night
 //! where it begins: the watch was off.
 
-use super::super::context::Context;
+use super::super::context::{At, Context};
 use super::super::fit::profile::field;
 use super::super::fit::{self, Message};
 use super::super::night::Night;
 use super::super::reason;
-use crate::time;
 
 /// The event "sleep", and its type "stop".
 const SLEEP: i64 = 74;
@@ -54,7 +53,7 @@ impl Levels {
             if at < since {
                 context.skipped(
                     reason::INCOMPLETE,
-                    &format_args!("a level of sleep before the last one, at {}", time::format(fit::micros(at))),
+                    &format_args!("a level of sleep before the last one, at {}", At(fit::micros(at))),
                 );
                 return None;
             }
@@ -76,12 +75,14 @@ impl Levels {
         let night = std::mem::take(self);
         self.stop = night.stop.filter(|stop| *stop > end);
         let seconds = |seconds: u32| f64::from(seconds);
+        // Many watches know no REM, some no stages: one that a night does not name is not known to be 0.
+        let named = |stage: u32| (stage > 0).then(|| seconds(stage));
         Some(Night {
             start: fit::micros(night.start?),
             end: fit::micros(end),
             asleep_s: seconds(night.light_s) + seconds(night.deep_s) + seconds(night.rem_s),
-            deep_s: Some(seconds(night.deep_s)),
-            rem_s: Some(seconds(night.rem_s)),
+            deep_s: named(night.deep_s),
+            rem_s: named(night.rem_s),
         })
     }
 

@@ -3,12 +3,12 @@
 //! A message with a time is an anchor: so much it was when the strap's own clock showed that. The others hold up to eight
 //! heart rates and the lower twelve bits of that clock (1,024 to the second) for each, one after the other.
 
-use super::super::context::Context;
+use super::super::context::{At, Context};
 use super::super::fit::Message;
 use super::super::fit::profile::field;
 use super::super::reason;
 use crate::import::Fault;
-use crate::time::{self, SECOND_US};
+use crate::time::SECOND_US;
 
 /// Fractions of a second in a time, and in the strap's clock.
 const FRACTIONS: i64 = 32_768;
@@ -68,7 +68,7 @@ impl Strap {
         if rate != 0 && rate != u8::MAX {
             context.sample("heart_rate", f64::from(rate), at, device)
         } else {
-            context.skipped(reason::NO_HEART_RATE, &time::format(at));
+            context.skipped(reason::NO_HEART_RATE, &At(at));
             Ok(())
         }
     }

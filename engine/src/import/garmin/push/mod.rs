@@ -22,12 +22,12 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
-use super::context::Context;
+use super::context::{At, Context};
 use super::json::{Offsets, Scalar, micros};
 use super::night::Night;
 use super::{SOURCE, reason};
 use crate::import::{Daily, DayTotal, Fault, Found, Maker, Piece, Sink};
-use crate::time::{self, DAY_US};
+use crate::time::DAY_US;
 
 const MAKER: Maker<'_> = Maker { source: SOURCE, device: None };
 
@@ -297,7 +297,7 @@ impl Summary {
             if value > 0.0 {
                 context.sample(metric, value, at, None)?;
             } else {
-                context.skipped(none, &format_args!("{} at {}", self.name(), time::format(at)));
+                context.skipped(none, &format_args!("{} at {}", self.name(), At(at)));
             }
         }
         Ok(())

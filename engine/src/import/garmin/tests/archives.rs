@@ -122,6 +122,43 @@ fn an_archive_that_inflates_without_bounds_is_broken() {
 }
 
 #[test]
+fn an_archive_of_more_parts_than_any_has_is_broken() {
+    let mut file = zip(&[("a", b"", Stored)]);
+    file.truncate(file.len() - 22);
+    let many = file.repeat(archive::PARTS_MAX as usize + 1);
+    let (seen, outcome) = try_read(&many);
+    let Err(Fault::Broken { what, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(what, "more than 1000000 parts");
+    assert_eq!(seen.count(reason::OTHER_FILE), archive::PARTS_MAX);
+    assert!(seen.reached.windows(2).all(|pair| pair[1] - pair[0] <= 1 << 20), "progress at least once a mebibyte");
+}
+
+#[test]
+fn a_file_of_json_that_is_too_large_is_reported() {
+    let mut json = SLEEP.trim_end().trim_end_matches(']').to_owned();
+    json.push_str(&" ".repeat(65 << 20));
+    let seen = read(&zip(&[("a_sleepData.json", json.as_bytes(), Deflated), ("a.fit", &heart_rates(&[61]), Stored)]));
+    assert_eq!(seen.count(reason::TOO_LARGE), 1);
+    assert_eq!((seen.of("sleep_duration").len(), seen.of("heart_rate").len()), (2, 1), "what came before, and behind");
+}
+
+#[test]
+fn more_nights_than_are_held_back_are_given_at_once() {
+    let mut file = Fit::new();
+    file.define(1, 275, &[(253, 4, U32), (0, 1, ENUM)]);
+    let nights = u32::try_from(super::super::night::HELD_MAX).unwrap() + 1;
+    for night in 0..nights {
+        for (second, level) in [(0, 2), (3_600, 1)] {
+            file.message(1, &[&(MAY + night * 20_000 + second).to_le_bytes(), &[level]]);
+        }
+    }
+    let seen = read(&zip(&[("a.fit", &file.file(), Stored)]));
+    let asleep = seen.of("sleep_duration");
+    assert_eq!(asleep.len(), nights as usize);
+    assert_eq!(asleep[1], "1 at 2024-05-01T01:00:00Z of garmin-2-3", "the first of those that were held back");
+}
+
+#[test]
 fn what_is_encrypted_or_packed_otherwise_is_reported() {
     let one = heart_rates(&[61]);
     let mut file = zip(&[("a.fit", &one, Deflated), ("b.fit", &one, Deflated), ("c.fit", &one, Stored)]);
@@ -203,8 +240,6 @@ fn an_accounts_export_has_its_nights_days_and_watch_files() {
             "calories 2252.5 from 2024-04-30T22:00:00Z",
             "calories 2252 from 2024-05-01T22:00:00Z",
             "sleep_duration 2 at 2024-05-31T02:00:00Z of garmin-2-3",
-            "sleep_deep 0 at 2024-05-31T02:00:00Z of garmin-2-3",
-            "sleep_rem 0 at 2024-05-31T02:00:00Z of garmin-2-3",
             "hrv 42 at 2024-05-01T06:30:00Z"
         ]
     );

@@ -224,8 +224,9 @@ class Reader:
         asleep = sum(seconds.get(level, 0) for level in (2, 3, 4))
         if asleep:
             self.sample("sleep_duration", asleep / 3600, end)
-            self.sample("sleep_deep", seconds.get(3, 0) / 3600, end)
-            self.sample("sleep_rem", seconds.get(4, 0) / 3600, end)
+            for metric, level in (("sleep_deep", 3), ("sleep_rem", 4)):
+                if seconds.get(level):
+                    self.sample(metric, seconds[level] / 3600, end)
 
 
 def rows(messages, expanded=False):
