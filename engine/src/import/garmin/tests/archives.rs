@@ -249,6 +249,32 @@ fn an_accounts_export_has_its_nights_days_and_watch_files() {
 }
 
 #[test]
+fn a_watchs_night_that_overlaps_one_of_the_account_in_part_is_the_same_night() {
+    // The account's ends at 06:30; the watch's lies from 05:30 to 07:30, the other one from 06:30 on.
+    for (begin, is_same) in [(5 * 3_600 + 1_800, true), (6 * 3_600 + 1_800, false)] {
+        let seen = read(&zip(&[("a.fit", &night(begin), Stored), ("a_sleepData.json", SLEEP.as_bytes(), Stored)]));
+        assert_eq!(seen.count(reason::SLEEP_IN_ACCOUNT), u32::from(is_same), "from {begin} on");
+    }
+}
+
+#[test]
+fn sizes_of_64_bits_are_read() {
+    let one = heart_rates(&[61]);
+    let plain = zip(&[("a.fit", &one, Stored), ("b.fit", &one, Stored)]);
+    let mut file = plain[..18].to_vec();
+    // Both sizes stand in an extra field, behind another one.
+    file.extend([0xFF; 8]);
+    file.extend([5, 0, 26, 0]);
+    file.extend(b"a.fit\x09\x00\x02\x00xx\x01\x00\x10\x00");
+    file.extend((one.len() as u64).to_le_bytes().repeat(2));
+    // The packed size is the second of the two: another first one does not matter.
+    let sizes = file.len() - 16;
+    file[sizes] ^= 0x55;
+    file.extend(&plain[35..]);
+    assert_eq!(read(&file).of("heart_rate").len(), 2);
+}
+
+#[test]
 fn broken_json_keeps_the_entries_before_the_break() {
     let cut = &DAYS.as_bytes()[..DAYS.len() - 40];
     let seen = read(&zip(&[("UDSFile_1.json", cut, Deflated), ("UDSFile_2.json", b"[{]", Deflated)]));

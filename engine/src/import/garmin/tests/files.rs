@@ -143,6 +143,23 @@ fn a_file_that_is_cut_anywhere_keeps_what_came_before() {
 }
 
 #[test]
+fn what_is_open_at_a_break_is_given() {
+    let mut file = monitoring();
+    file.define(2, 55, &[(253, 4, U32), (27, 1, U8)]);
+    file.message(2, &[&time(3_600), &[60]]);
+    file.define(3, 275, &[(253, 4, U32), (0, 1, ENUM)]);
+    file.message(3, &[&time(0), &[2]]);
+    file.message(3, &[&time(3_600), &[1]]);
+    let file = file.file();
+    let (seen, ..) = read_broken(&file[..file.len() - 1]);
+    assert_eq!(seen.of("sleep_duration"), ["1 at 2024-05-01T01:00:00Z of garmin-2-3"]);
+    assert_eq!(
+        seen.of("calories"),
+        ["shows 216 on strand 255 at 2024-05-01T01:00:00Z, since 2024-04-30T22:00:00Z of garmin-2-3"]
+    );
+}
+
+#[test]
 fn a_wrong_checksum_says_where_it_stands_and_keeps_what_came_before() {
     let mut file = heart_rates(&[62, 63, 64]);
     let rate = file.len() - 3;
