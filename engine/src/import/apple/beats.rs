@@ -193,7 +193,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "all of them are exact")]
     fn times_of_every_language_are_read() {
         let expected = Some(42_469_250.0);
         for text in [

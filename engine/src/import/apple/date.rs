@@ -45,7 +45,7 @@ impl Dates {
         let [b' ', h1, h2, b':', m1, m2, b':', s1, s2, b' '] = *clock else { return self.slowly(rest) };
         let Ok(zone) = <[u8; 5]>::try_from(zone) else { return self.slowly(rest) };
         if zone != self.zone {
-            self.offset_s = offset_s(&zone)?;
+            self.offset_s = offset_s(zone)?;
             self.zone = zone;
         }
         let of_day_us = of_day_us(two_digits(h1, h2)?, two_digits(m1, m2)?, two_digits(s1, s2)?)?;
@@ -64,7 +64,7 @@ impl Dates {
         let (clock, zone) = rest.split_at_checked(zone_at)?;
         let offset_s = match *zone.as_bytes() {
             [b'Z' | b'z'] => 0,
-            [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => offset_s(&[sign, h1, h2, m1, m2])?,
+            [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => offset_s([sign, h1, h2, m1, m2])?,
             _ => return None,
         };
         let clock = clock.trim();
@@ -83,9 +83,8 @@ impl Dates {
         let fraction_us: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
         let half = half.trim().replace('.', "");
         let hour = match (half.as_str(), hour) {
-            ("", hour) => hour,
             ("AM" | "am", 12) => 0,
-            ("AM" | "am", hour @ 1..=11) | ("PM" | "pm", hour @ 12) => hour,
+            ("", hour) | ("AM" | "am", hour @ 1..=11) | ("PM" | "pm", hour @ 12) => hour,
             ("PM" | "pm", hour @ 1..=11) => hour + 12,
             _ => return None,
         };
@@ -105,8 +104,8 @@ fn of_day_us(hour: i64, minute: i64, second: i64) -> Option<i64> {
 }
 
 /// Seconds east of UTC of `+0100`.
-fn offset_s(zone: &[u8; 5]) -> Option<i32> {
-    let [sign, h1, h2, m1, m2] = *zone;
+fn offset_s(zone: [u8; 5]) -> Option<i32> {
+    let [sign, h1, h2, m1, m2] = zone;
     let (hours, minutes) = (two_digits(h1, h2)?, two_digits(m1, m2)?);
     if hours > 23 || minutes > 59 {
         return None;

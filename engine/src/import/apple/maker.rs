@@ -195,10 +195,8 @@ impl<'a> Fields<'a> {
         let fields = [self.name, self.manufacturer, self.model, self.hardware];
         let known: Vec<_> = fields.into_iter().filter(|field| !field.trim().is_empty()).collect();
         if known.is_empty() {
-            return match described.contains("HKDevice") {
-                true => String::new(),
-                false => cleaned(described, DEVICE_CHARS_MAX),
-            };
+            let is_empty = described.contains("HKDevice");
+            return if is_empty { String::new() } else { cleaned(described, DEVICE_CHARS_MAX) };
         }
         cleaned(&known.join(", "), DEVICE_CHARS_MAX)
     }
@@ -262,15 +260,12 @@ pub(super) fn unescaped(text: &str) -> String {
         out.push_str(before);
         let end = behind.bytes().take(REFERENCE_BYTES_MAX).position(|byte| byte == b';');
         let name = end.and_then(|end| behind.get(..end));
-        match name.and_then(|name| Some((reference(name)?, name.len() + 1))) {
-            Some((letter, bytes)) => {
-                out.push(letter);
-                rest = behind.get(bytes..).unwrap_or_default();
-            }
-            None => {
-                out.push('&');
-                rest = behind;
-            }
+        if let Some((letter, bytes)) = name.and_then(|name| Some((reference(name)?, name.len() + 1))) {
+            out.push(letter);
+            rest = behind.get(bytes..).unwrap_or_default();
+        } else {
+            out.push('&');
+            rest = behind;
         }
     }
     out.push_str(rest);

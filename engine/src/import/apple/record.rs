@@ -146,16 +146,11 @@ impl Records {
         if self.beats.is_empty() {
             return Ok(());
         }
-        match (self.beats.rmssd(), self.makers.get(maker)) {
-            (Some(value), Some(origin)) => {
-                let sample = Sample { metric: "hrv", value, recorded_at: at, maker: origin.maker() };
-                sink.found(Found::Sample(sample))
-            }
-            _ => {
-                sink.skipped(FEW_BEATS, &crate::time::format(at));
-                Ok(())
-            }
-        }
+        let (Some(value), Some(origin)) = (self.beats.rmssd(), self.makers.get(maker)) else {
+            sink.skipped(FEW_BEATS, &crate::time::format(at));
+            return Ok(());
+        };
+        sink.found(Found::Sample(Sample { metric: "hrv", value, recorded_at: at, maker: origin.maker() }))
     }
 
     /// The document ended, or broke off: gives the nights.

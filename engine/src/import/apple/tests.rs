@@ -1,12 +1,12 @@
 //! Whole documents, as a phone writes them, and what is done to them on the way.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Cursor;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::import::{Daily, Found, Stop};
+use crate::import::{Daily, Found, Sample, Stop};
 
 /// A sink that remembers, as text that a test can show.
 #[derive(Debug, Default)]
@@ -31,11 +31,11 @@ impl Sink for Seen {
         }
         let named = |maker: crate::import::Maker<'_>| format!("{} [{}]", maker.source, maker.device.unwrap_or("-"));
         let at = crate::time::format;
-        self.found.push(match found {
-            Found::Sample(sample) => {
-                format!("{} {} at {} by {}", sample.metric, sample.value, at(sample.recorded_at), named(sample.maker))
-            }
-            Found::Piece(piece) => format!(
+        let text = if let Found::Sample(sample) = found {
+            let Sample { metric, value, recorded_at, maker } = sample;
+            format!("{metric} {value} at {} by {}", at(recorded_at), named(maker))
+        } else if let Found::Piece(piece) = found {
+            format!(
                 "{}.{} {} from {} to {} {:+} rank {} by {}",
                 if piece.daily == Daily::Steps { "steps" } else { "calories" },
                 piece.strand,
@@ -45,9 +45,11 @@ impl Sink for Seen {
                 piece.offset_s,
                 piece.rank,
                 named(piece.maker),
-            ),
-            other => format!("{other:?}"),
-        });
+            )
+        } else {
+            format!("{found:?}")
+        };
+        self.found.push(text);
         Ok(())
     }
 
@@ -176,9 +178,8 @@ fn beating(beats: usize) -> String {
         let (apart_ms, bpm) = if index % 2 == 0 { (800, 75) } else { (840, 71) };
         at_ms += apart_ms;
         let (minute, second, fraction) = (at_ms / 60_000, at_ms / 1_000 % 60, at_ms / 10 % 100);
-        list += &format!(
-            "<InstantaneousBeatsPerMinute bpm=\"{bpm}\" time=\"8:{minute:02}:{second:02},{fraction:02} AM\"/>"
-        );
+        let time = format!("8:{minute:02}:{second:02},{fraction:02} AM");
+        write!(list, "<InstantaneousBeatsPerMinute bpm=\"{bpm}\" time=\"{time}\"/>").unwrap();
     }
     let head = quantity("HeartRateVariabilitySDNN", "ms", "20");
     let head = head.trim_end().trim_end_matches("/>");

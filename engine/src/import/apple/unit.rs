@@ -68,7 +68,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "all of them are exact")]
     fn every_unit_becomes_the_canonical_one() {
         for (kind, value, unit, expected) in [
             (Kind::HeartRate, "62", "count/min", 62.0),

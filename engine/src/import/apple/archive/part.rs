@@ -95,7 +95,7 @@ impl Part {
             METHOD_DEFLATED => Content::Deflated(DeflateDecoder::new(input)),
             other => return Ok(Err(format!("it is packed by method {other}, of which only 0 and 8 are known"))),
         };
-        Ok(Ok(Inflated { content, start, crc: Crc::new(), expected: self.crc, inflated_bytes: 0 }))
+        Ok(Ok(Inflated { content, start, crc: Crc::new(), expected: self.crc, given_bytes: 0 }))
     }
 
     /// Where the next part's header stands: reads to the part's end where its header does not say.
@@ -111,7 +111,7 @@ impl Part {
             Err(what) => return Err(broken(self.header_at, format!("{}: {what}", self.name))),
         };
         io::copy(&mut inflated, &mut io::sink())
-            .map_err(|error| self.named(super::super::failed_reading(inflated.inflated_bytes, error)))?;
+            .map_err(|error| self.named(super::super::failed_reading(inflated.given_bytes, error)))?;
         let end = inflated.end();
         file.seek(SeekFrom::Start(end))?;
         let mut behind = Vec::new();
@@ -185,7 +185,7 @@ pub(super) struct Inflated<'a, 'b, R> {
     start: u64,
     crc: Crc,
     expected: Option<u32>,
-    inflated_bytes: u64,
+    given_bytes: u64,
 }
 
 impl<R: Read> Inflated<'_, '_, R> {
@@ -197,7 +197,7 @@ impl<R: Read> Inflated<'_, '_, R> {
     /// Bytes of the file that were used.
     fn packed_bytes(&self) -> u64 {
         match &self.content {
-            Content::Stored(_) => self.inflated_bytes,
+            Content::Stored(_) => self.given_bytes,
             Content::Deflated(decoder) => decoder.total_in(),
         }
     }
@@ -226,8 +226,8 @@ impl<R: Read> Read for Inflated<'_, '_, R> {
             };
         }
         self.crc.update(out.get(..read).unwrap_or_default());
-        self.inflated_bytes += u64::try_from(read).unwrap_or_default();
-        if self.inflated_bytes > INFLATED_BYTES_FREE && self.inflated_bytes / RATIO_MAX > self.packed_bytes() {
+        self.given_bytes += u64::try_from(read).unwrap_or_default();
+        if self.given_bytes > INFLATED_BYTES_FREE && self.given_bytes / RATIO_MAX > self.packed_bytes() {
             let what = format!("it becomes more than {RATIO_MAX} times as large: nothing that a watch wrote does");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
