@@ -120,8 +120,8 @@ fn clock_ms(text: &str) -> Option<f64> {
     if h == 0 || m == 0 || s == 0 || hour > 24 || minute > 59 || second > 59 {
         return None;
     }
-    let whole_s = f64::from((hour % 12) * 3_600 + minute * 60 + second);
-    Some((whole_s + f64::from(fraction) / 10_f64.powi(fraction_digits)) * 1_000.0)
+    let whole_ms = f64::from((hour % 12) * 3_600 + minute * 60 + second) * 1_000.0;
+    Some(whole_ms + f64::from(fraction) * 1_000.0 / 10_f64.powi(fraction_digits))
 }
 
 /// The ASCII digit of a decimal digit of the scripts that phones write times in.
