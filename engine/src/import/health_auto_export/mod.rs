@@ -158,11 +158,9 @@ impl Reader {
             }
             Becomes::Sleep(conversion) => {
                 for entry in &metric.data {
-                    let outcome = if entry.start.0.is_empty() {
-                        self.night(entry, conversion, sink)?
-                    } else {
-                        self.interval(entry)
-                    };
+                    let is_interval = !entry.start.0.is_empty() && !entry.value.0.is_empty();
+                    let outcome =
+                        if is_interval { self.interval(entry) } else { self.night(entry, conversion, sink)? };
                     if let Err(reason) = outcome {
                         sink.skipped(reason, &Shown(&name, entry));
                     }
