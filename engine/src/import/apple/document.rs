@@ -86,6 +86,9 @@ impl Document {
                 reported_at = at;
             }
             match reader.read_event_into(&mut piece) {
+                Ok(Event::Start(_) | Event::Empty(_)) if self.depth == 0 && at > root_at => {
+                    return Err(broken(at, "a second root element follows the first".to_owned()));
+                }
                 Ok(Event::Start(element)) => {
                     self.depth += 1;
                     if self.depth > DEPTH_MAX {
@@ -107,10 +110,9 @@ impl Document {
                     }
                     // A closing tag without an opening one is an error of the reader's.
                     self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        return rest(reader, root_at);
-                    }
                 }
+                // An archive compares a part's checksum at its end, so that it is read on to there.
+                Ok(Event::Eof) if self.depth == 0 => return Ok(()),
                 Ok(Event::Eof) => return Err(broken(at, "it ends before its root element does".to_owned())),
                 Ok(_) => {}
                 Err(error) => return Err(fault(reader, root_at, &error)),
@@ -161,24 +163,6 @@ fn leave(name: &str, sink: &mut dyn Sink) {
     };
     let shown: String = name.chars().take(64).collect();
     sink.skipped(reason, &shown);
-}
-
-/// Reads what follows the root element: a checksum at the end of an archive's part is only then compared.
-fn rest<R: Read>(reader: &mut Reader<Text<R>>, root_at: u64) -> Result<(), Fault> {
-    let mut piece = Vec::new();
-    loop {
-        piece.clear();
-        reader.get_mut().next_piece();
-        match reader.read_event_into(&mut piece) {
-            Ok(Event::Eof) => return Ok(()),
-            Ok(Event::Start(_) | Event::Empty(_)) => {
-                let at = root_at + reader.buffer_position();
-                return Err(broken(at, "a second root element follows the first".to_owned()));
-            }
-            Ok(_) => {}
-            Err(error) => return Err(fault(reader, root_at, &error)),
-        }
-    }
 }
 
 pub(super) fn broken(at: u64, what: String) -> Fault {

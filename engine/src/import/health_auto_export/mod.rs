@@ -159,8 +159,7 @@ impl Reader {
             Becomes::Sleep(conversion) => {
                 for entry in &metric.data {
                     let is_interval = !entry.start.0.is_empty() && !entry.value.0.is_empty();
-                    let outcome =
-                        if is_interval { self.interval(entry) } else { self.night(entry, conversion, sink)? };
+                    let outcome = if is_interval { self.interval(entry) } else { self.night(entry, conversion, sink)? };
                     if let Err(reason) = outcome {
                         sink.skipped(reason, &Shown(&name, entry));
                     }

@@ -115,7 +115,8 @@ def nights(intervals):
                     sources[source, described][kind].update(range(start // 1_000_000, end // 1_000_000))
         def order(item):
             (source, described), kinds = item
-            return (not set(kinds) & {"Core", "Deep", "REM"}, rank(source, described), -len(kinds["all"]), source, described or "")
+            is_short = 2 * len(kinds["all"]) < max(len(other["all"]) for other in sources.values())
+            return (is_short, not set(kinds) & {"Core", "Deep", "REM"}, rank(source, described), -len(kinds["all"]), source, described or "")
         (source, described), kinds = min(sources.items(), key=order)
         at = (max(kinds["all"]) + 1) * 1_000_000
         say = lambda metric, seconds: {"metric": metric, "value": len(seconds) / 3600, "at": at, "source": source, "device": described}
@@ -315,7 +316,8 @@ class Generator:
             makers = self.random.sample([self.watch, self.phone, self.app], self.random.randint(1, 3))
             for maker in makers:
                 at = to_bed + datetime.timedelta(minutes=self.random.randrange(20))
-                stop = to_bed + datetime.timedelta(hours=6, minutes=self.random.randrange(150))
+                # Now and then a battery that ends.
+                stop = to_bed + datetime.timedelta(hours=self.random.choice([6, 6, 6, 1]), minutes=self.random.randrange(150))
                 lines.append(("InBed", maker, to_bed, stop))
                 stages = ["AsleepCore", "AsleepDeep", "AsleepREM", "Awake"] if maker is self.watch else ["Asleep", "AsleepUnspecified", "Awake"]
                 while at < stop:

@@ -100,7 +100,7 @@ fn salvage<R: Read + Seek>(
         if part.is_document() {
             is_export(&part, file, position, sink)?;
         }
-        at = part.end(file)?;
+        at = part.end(file, sink)?;
         sink.reached(at.min(length))?;
     }
     Err(broken(at, "the archive ends here, without the directory of its parts: it is not complete".to_owned()))

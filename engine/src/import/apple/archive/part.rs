@@ -7,7 +7,7 @@ use flate2::bufread::DeflateDecoder;
 
 use super::super::Metered;
 use super::super::document::broken;
-use crate::import::Fault;
+use crate::import::{Fault, Sink};
 
 /// Bytes of the header in front of a part.
 const HEADER_BYTES: usize = 30;
@@ -99,7 +99,7 @@ impl Part {
     }
 
     /// Where the next part's header stands: reads to the part's end where its header does not say.
-    pub(super) fn end<R: Read + Seek>(&self, file: &mut Metered<'_, R>) -> Result<u64, Fault> {
+    pub(super) fn end<R: Read + Seek>(&self, file: &mut Metered<'_, R>, sink: &mut dyn Sink) -> Result<u64, Fault> {
         if self.flags & FLAG_DESCRIPTOR == 0 {
             file.seek(SeekFrom::Start(self.header_at))?;
             let header = header(file)?;
@@ -110,8 +110,14 @@ impl Part {
             Ok(_) => return Err(broken(self.header_at, format!("nobody says where {} ends", self.name))),
             Err(what) => return Err(broken(self.header_at, format!("{}: {what}", self.name))),
         };
-        io::copy(&mut inflated, &mut io::sink())
-            .map_err(|error| self.named(super::super::failed_reading(inflated.given_bytes, error)))?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while inflated
+            .read(&mut chunk)
+            .map_err(|error| self.named(super::super::failed_reading(inflated.given_bytes, error)))?
+            > 0
+        {
+            sink.reached(inflated.end())?;
+        }
         let end = inflated.end();
         file.seek(SeekFrom::Start(end))?;
         let mut behind = Vec::new();

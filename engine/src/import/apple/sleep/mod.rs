@@ -3,8 +3,8 @@
 //! - **One night** is everything asleep with less than two hours between: waking at four for an hour does not end it, a
 //!   nap after lunch is a sleep of its own.
 //! - **One source a night.** Phone, watch and apps measure the same night, each a little differently, so they are never
-//!   summed and never merged: the source with stages of sleep comes first, then the watch, then the phone, then the one
-//!   that saw more sleep, then the first by name.
+//!   summed and never merged. Of those that saw at least half as much as the one that saw most, the source with stages of
+//!   sleep comes first, then the watch, then the phone, then the one that saw more sleep, then the first by name.
 //! - **Union, not sum.** Intervals of that source that overlap count once, for all sleep and for each stage.
 //! - A night is stored at the end of its last interval asleep. Deep and REM are there when its source knows stages, also as
 //!   0; a source that knows none says nothing about them.
@@ -12,7 +12,7 @@
 use crate::import::{Fault, Found, Sample, Sink, Stop};
 use crate::time::HOUR_US;
 
-use super::maker::Makers;
+use super::maker::{Makers, Origin};
 
 /// With this much time awake between, it is another sleep.
 const NIGHT_GAP_US: i64 = 2 * HOUR_US;
@@ -87,30 +87,25 @@ impl Sleep {
     pub(crate) fn finish(mut self, makers: &Makers, is_cut_off: bool, sink: &mut dyn Sink) -> Result<(), Fault> {
         self.intervals.sort_unstable();
         let open = self.last.filter(|_| is_cut_off);
-        let rank = |maker: usize| makers.get(maker).map_or(u8::MAX, |origin| origin.rank);
         for night in nights(&mut self.intervals) {
-            let spent = night.iter().map(|interval| (interval.start, interval.end)).next().unwrap_or_default();
             if open.is_some_and(|open| night.contains(&open)) {
-                sink.skipped(CUT_OFF, &crate::time::format(spent.0));
+                let start = night.first().map_or(0, |interval| interval.start);
+                sink.skipped(CUT_OFF, &crate::time::format(start));
                 continue;
             }
             night.sort_unstable_by_key(|interval| (interval.maker, interval.start, interval.end, interval.stage));
-            let of_makers = night.chunk_by(|one, next| one.maker == next.maker).map(measured);
-            let mut best: Option<Night> = None;
-            for found in of_makers {
-                let Some(current) = best else {
-                    best = Some(found);
-                    continue;
-                };
-                let name = |night: Night| makers.get(night.maker).map(|origin| origin.maker());
-                let key = |night: Night| (!night.has_stages, rank(night.maker), -night.asleep_us, name(night));
-                let (kept, left) = if key(found) < key(current) { (found, current) } else { (current, found) };
-                best = Some(kept);
-                let source = makers.get(left.maker).map_or("", |origin| origin.maker().source);
-                sink.skipped(SEEN_BETTER, &format_args!("{source}, until {}", crate::time::format(left.end)));
-            }
-            if let Some(best) = best {
-                tell(best, makers, sink)?;
+            let sources: Vec<Night> = night.chunk_by(|one, next| one.maker == next.maker).map(measured).collect();
+            let most_us = sources.iter().map(|source| source.asleep_us).max().unwrap_or_default();
+            let order = |source: &&Night| {
+                let origin = makers.get(source.maker);
+                let (rank, name) = (origin.map(|origin| origin.rank), origin.map(Origin::maker));
+                (source.asleep_us < most_us / 2, !source.has_stages, rank, -source.asleep_us, name)
+            };
+            let Some(best) = sources.iter().min_by_key(order) else { continue };
+            tell(*best, makers, sink)?;
+            for other in sources.iter().filter(|source| source.maker != best.maker) {
+                let source = makers.get(other.maker).map_or("", |origin| origin.maker().source);
+                sink.skipped(SEEN_BETTER, &format_args!("{source}, until {}", crate::time::format(other.end)));
             }
         }
         Ok(())

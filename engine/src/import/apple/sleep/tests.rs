@@ -55,6 +55,13 @@ fn a_night_is_one_source_with_stages_first_then_the_watch() {
 }
 
 #[test]
+fn a_watch_whose_battery_ended_is_no_night() {
+    let night = |watch_minutes| [(0, 0, watch_minutes, Stage::Deep), (1, 0, 480, Stage::Asleep)];
+    assert_eq!(found(&night(239)), ["sleep_duration 8 at 1970-01-01T08:00:00Z by iPhone [-]"]);
+    assert_eq!(found(&night(240))[0], "sleep_duration 4 at 1970-01-01T04:00:00Z by Watch [-]");
+}
+
+#[test]
 fn two_hours_awake_end_a_night_and_less_does_not() {
     let short = [(0, 0, 60, Stage::Asleep), (0, 179, 240, Stage::Asleep)];
     assert_eq!(found(&short), [format!("sleep_duration {} at 1970-01-01T04:00:00Z by Watch [-]", 121.0 / 60.0)]);
