@@ -10,6 +10,9 @@
 //!
 //! Not here: jobs, uploads, whose points they are; how the pieces of several files become the total of a day.
 
+pub mod apple;
+pub mod health_auto_export;
+
 use std::fmt;
 
 /// Who measured: the source and the device, as they are stored.

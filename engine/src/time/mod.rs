@@ -87,13 +87,13 @@ impl Parser {
 
 /// The value of two ASCII digits.
 #[inline]
-fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+pub(crate) fn two_digits(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
 }
 
 /// Midnight of `YYYY-MM-DD`, if there is such a day.
-fn day_us(date: &[u8; 10]) -> Option<i64> {
+pub(crate) fn day_us(date: &[u8; 10]) -> Option<i64> {
     let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = *date;
     let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
     let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
