@@ -14,6 +14,8 @@ mod export;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod setup;

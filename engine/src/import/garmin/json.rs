@@ -5,9 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{
-    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::time::{self, SECOND_US};
 
@@ -75,51 +74,17 @@ impl Scalar {
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Scalar;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a value")
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Integer(number))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-                Ok(i64::try_from(number).map_or(Scalar::Nothing, Scalar::Integer))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Number(number))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(if text.len() <= TEXT_BYTES_MAX { Scalar::Text(text.to_owned()) } else { Scalar::Nothing })
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Nothing)
-            }
-
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar::Nothing)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Nothing)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Nothing)
-            }
-        }
-
-        deserializer.deserialize_any(Any)
+        // Read as text first: serde_json's own conversion may miss a decimal's nearest double, and any type is allowed.
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        Ok(match text.bytes().next() {
+            Some(b'"') if text.len() <= TEXT_BYTES_MAX => serde_json::from_str(text).map_or(Self::Nothing, Self::Text),
+            Some(b'-' | b'0'..=b'9') => match text.parse() {
+                Ok(integer) => Self::Integer(integer),
+                Err(_) => text.parse().map_or(Self::Nothing, Self::Number),
+            },
+            _ => Self::Nothing,
+        })
     }
 }
 

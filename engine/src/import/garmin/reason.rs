@@ -10,7 +10,6 @@ pub(crate) const CORE: &str = "core temperature that a sensor estimates";
 pub(crate) const SKIN: &str = "skin temperature, which is not body temperature";
 pub(crate) const STRESS: &str = "stress";
 pub(crate) const RESTING: &str = "resting heart rate of a day";
-pub(crate) const STRAP: &str = "heart rate that a strap kept for itself (`hr` messages)";
 pub(crate) const SNAPSHOT: &str = "Health Snapshot";
 pub(crate) const RAW_BEATS: &str = "beat intervals in a form that is not read (`beat_intervals`, `raw_bbi`)";
 pub(crate) const HRV_SUMMARY: &str = "summary of a night's heart rate variability: its five-minute values are taken";

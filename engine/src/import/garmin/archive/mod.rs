@@ -122,7 +122,7 @@ impl<'a, 's> Archives<'a, 's> {
             source,
             sum: Crc::new(),
             bytes: 0,
-            inflated_bytes: Rc::clone(&self.inflated_bytes),
+            total_bytes: Rc::clone(&self.inflated_bytes),
             read_bytes: self.context.read_bytes(),
         };
         match self.known(part, &mut content) {
@@ -139,15 +139,15 @@ impl<'a, 's> Archives<'a, 's> {
     /// Reads what a part holds for us.
     fn known(&mut self, part: &Part, content: &mut dyn Read) -> Result<(), Fault> {
         let name = part.name.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
-        if name.is_empty() || part.name.ends_with('/') {
+        if name.is_empty() {
             return Ok(());
         }
-        // What a Mac puts beside each file.
-        let is_shadow = name.starts_with("._");
-        if name.ends_with(".fit") && !is_shadow {
+        // What a Mac puts beside each file has its name, with this in front.
+        let extension = name.rsplit_once('.').filter(|_| !name.starts_with("._")).map(|(_, extension)| extension);
+        if extension == Some("fit") {
             return map::read(content, &mut map::Asleep::Held(self.nights), self.context);
         }
-        if name.ends_with(".zip") && !is_shadow {
+        if extension == Some("zip") {
             if self.context.parts.len() >= DEPTH_MAX {
                 self.context.skipped(reason::TOO_DEEP, &format_args!("{DEPTH_MAX} archives around it"));
                 return Ok(());
@@ -213,7 +213,7 @@ struct Inflated<R> {
     source: R,
     sum: Crc,
     bytes: u64,
-    inflated_bytes: Rc<Cell<u64>>,
+    total_bytes: Rc<Cell<u64>>,
     /// What was read of the file itself.
     read_bytes: Rc<Cell<u64>>,
 }
@@ -223,9 +223,9 @@ impl<R: Read> Read for Inflated<R> {
         let read = self.source.read(room)?;
         self.sum.update(room.get(..read).unwrap_or_default());
         self.bytes += read as u64;
-        self.inflated_bytes.set(self.inflated_bytes.get() + read as u64);
+        self.total_bytes.set(self.total_bytes.get() + read as u64);
         let bytes_max = self.read_bytes.get().saturating_mul(INFLATED_RATIO_MAX).saturating_add(INFLATED_BYTES_FREE);
-        if self.inflated_bytes.get() > bytes_max {
+        if self.total_bytes.get() > bytes_max {
             let what = format!("the archive inflates without bounds, to more than {} MiB here", bytes_max >> 20);
             return Err(io::Error::new(ErrorKind::FileTooLarge, what));
         }

@@ -46,6 +46,11 @@ impl Message<'_> {
         self.definition.value(self.body, field)
     }
 
+    /// A field of bytes, as it is stored.
+    pub(crate) fn bytes(&self, field: u8) -> &[u8] {
+        self.definition.bytes(self.body, field)
+    }
+
     /// A field's elements that hold a value.
     pub(crate) fn numbers(&self, field: u8) -> impl Iterator<Item = i64> + '_ {
         self.definition.numbers(self.body, field)

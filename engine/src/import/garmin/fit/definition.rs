@@ -135,6 +135,12 @@ impl Definition {
         field.and_then(|field| Some(field.base.value(body.get(field.offset..)?))).unwrap_or(Value::Absent)
     }
 
+    /// A field as it is stored.
+    pub(super) fn bytes<'a>(&self, body: &'a [u8], number: u8) -> &'a [u8] {
+        let field = self.fields.iter().find(|field| field.number == number);
+        field.and_then(|field| body.get(field.offset..field.offset + field.size)).unwrap_or_default()
+    }
+
     /// A field's elements that hold a value.
     pub(super) fn numbers<'a>(&'a self, body: &'a [u8], number: u8) -> impl Iterator<Item = i64> + 'a {
         let field = self.fields.iter().find(|field| field.number == number);

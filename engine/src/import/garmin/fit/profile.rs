@@ -50,6 +50,16 @@ pub(crate) mod field {
         /// Milliseconds from beat to beat, several in a message.
         pub(crate) const TIME: u8 = 0;
     }
+    pub(crate) mod hr {
+        /// 32,768ths of a second behind the time.
+        pub(crate) const FRACTIONAL_TIMESTAMP: u8 = 0;
+        /// Beats a minute, several in a message.
+        pub(crate) const FILTERED_BPM: u8 = 6;
+        /// The strap's clock, 1,024ths of a second.
+        pub(crate) const EVENT_TIMESTAMP: u8 = 9;
+        /// The lower twelve bits of it, for each heart rate.
+        pub(crate) const EVENT_TIMESTAMP_12: u8 = 10;
+    }
     pub(crate) mod monitoring {
         /// Cumulative; of walking and running, steps.
         pub(crate) const CYCLES: u8 = 3;
@@ -99,6 +109,12 @@ pub(super) fn fields(number: u16) -> &'static [u8] {
         ],
         message::EVENT => &[field::event::EVENT, field::event::EVENT_TYPE],
         message::HRV => &[field::hrv::TIME],
+        message::HR => &[
+            field::hr::FRACTIONAL_TIMESTAMP,
+            field::hr::FILTERED_BPM,
+            field::hr::EVENT_TIMESTAMP,
+            field::hr::EVENT_TIMESTAMP_12,
+        ],
         message::MONITORING => &[
             field::monitoring::CYCLES,
             field::monitoring::ACTIVITY_TYPE,

@@ -6,6 +6,7 @@
 //! | `hrv`                            | `hrv`, the RMSSD of five minutes ([`beats`])                              |
 //! | `monitoring`, `monitoring_info`  | `heart_rate`, readings of the day's counters ([`monitoring`])             |
 //! | `sleep_level`                    | a night ([`sleep`])                                                       |
+//! | `hr`                             | `heart_rate` that a strap kept for itself ([`strap`])                     |
 //! | `hrv_value`                      | `hrv`                                                                     |
 //! | `spo2_data`, `respiration_rate`  | `spo2`, `respiratory_rate`                                                |
 //! | `file_id`                        | the device, by maker, product and serial number                           |
@@ -15,6 +16,7 @@
 mod beats;
 mod monitoring;
 mod sleep;
+mod strap;
 
 use std::io::Read;
 use std::rc::Rc;
@@ -22,6 +24,7 @@ use std::rc::Rc;
 use beats::Beats;
 use monitoring::Monitoring;
 use sleep::Levels;
+use strap::Strap;
 
 use super::context::Context;
 use super::fit::profile::{field, message};
@@ -49,7 +52,11 @@ pub(crate) fn read(source: impl Read, asleep: &mut Asleep<'_>, context: &mut Con
     let mut is_first = true;
     loop {
         match decoder.next() {
-            Ok(Some(Event::Begin)) => (file, is_first) = (File::default(), false),
+            Ok(Some(Event::Begin)) => {
+                // A watch chains what its strap kept as a file without a `file_id`.
+                file = File { device: file.device, ..File::default() };
+                is_first = false;
+            }
             Ok(Some(Event::Message(message))) => file.message(&message, asleep, context)?,
             Ok(Some(Event::End)) => file.finish(asleep, context)?,
             Ok(None) if is_first => return Err(Fault::Broken { at: 0, what: "no FIT file begins here".to_owned() }),
@@ -70,6 +77,7 @@ struct File {
     beats: Beats,
     monitoring: Monitoring,
     levels: Levels,
+    strap: Strap,
 }
 
 impl File {
@@ -105,6 +113,7 @@ impl File {
                 }
                 Ok(())
             }
+            message::HR => self.strap.message(message, self.device.as_deref(), context),
             message::SPO2 => self.spo2(message, context),
             message::RESPIRATION_RATE => {
                 self.respiration(message, message.value(field::respiration_rate::RATE), 100.0, context)
@@ -236,7 +245,6 @@ fn device(message: &Message<'_>) -> Option<Rc<str>> {
 /// Why messages that hold something of the body are not taken.
 fn not_taken(number: u16) -> Option<&'static str> {
     match number {
-        message::HR => Some(reason::STRAP),
         message::MONITORING_HR => Some(reason::RESTING),
         message::STRESS_LEVEL => Some(reason::STRESS),
         message::BEAT_INTERVALS | message::RAW_BBI => Some(reason::RAW_BEATS),

@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Push {
 
 impl List {
     fn give(&self, context: &mut Context<'_>) -> Result<(), Fault> {
-        let (summaries, give): (_, fn(&Summary, i64, &mut Context<'_>) -> Result<(), Fault>) = match self {
+        let (summaries, give): (_, Give) = match self {
             Self::Dailies(summaries) => (summaries, Summary::daily),
             Self::Epochs(summaries) => (summaries, Summary::epoch),
             Self::Sleeps(summaries) => (summaries, Summary::sleep),
@@ -131,11 +131,15 @@ impl List {
     }
 }
 
+/// What a summary gives, from its start on.
+type Give = fn(&Summary, i64, &mut Context<'_>) -> Result<(), Fault>;
+
 /// A summary of any kind: each has some of these.
 #[derive(Debug, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Summary {
-    summary_id: Scalar,
+    #[serde(rename = "summaryId")]
+    id: Scalar,
     #[serde(rename = "callbackURL")]
     callback_url: Scalar,
     calendar_date: Scalar,
@@ -195,7 +199,7 @@ impl Levels {
 
 impl Summary {
     fn name(&self) -> &str {
-        self.summary_id.text().unwrap_or("a summary without an id")
+        self.id.text().unwrap_or("a summary without an id")
     }
 
     fn offset_s(&self) -> Option<i32> {

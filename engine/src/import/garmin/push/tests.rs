@@ -121,7 +121,7 @@ fn variability_oxygen_and_respiration_stand_at_their_offsets() {
     let seen = taken(
         r#"{"hrv": [{"startTimeInSeconds": 1714600800, "lastNightAvg": 44, "hrvValues": {"300": 32, "600": 24}}],
             "pulseox": [{"startTimeInSeconds": 1714600800, "timeOffsetSpo2Values": {"0": 94}, "onDemand": true}],
-            "allDayRespiration": [{"startTimeInSeconds": 1714600800, "timeOffsetEpochToBreaths": {"0": 14.63, "60": -2}}]}"#,
+            "allDayRespiration": [{"startTimeInSeconds": 1714600800, "timeOffsetEpochToBreaths": {"0": 1.6833333333333333, "60": -2}}]}"#,
     );
     assert_eq!(
         seen.found,
@@ -129,7 +129,7 @@ fn variability_oxygen_and_respiration_stand_at_their_offsets() {
             "hrv 32 at 2024-05-01T22:05:00Z",
             "hrv 24 at 2024-05-01T22:10:00Z",
             "spo2 94 at 2024-05-01T22:00:00Z",
-            "respiratory_rate 14.63 at 2024-05-01T22:00:00Z"
+            "respiratory_rate 1.6833333333333333 at 2024-05-01T22:00:00Z"
         ]
     );
 }

@@ -192,6 +192,31 @@ fn beat_intervals_become_the_variability_of_five_minutes() {
 }
 
 #[test]
+fn what_a_strap_kept_stands_at_its_own_clock_with_the_device_of_the_file_before() {
+    let mut file = Fit::default();
+    file.define(1, 132, &[(253, 4, U32), (0, 2, U16), (9, 4, U32), (6, 1, U8)]);
+    file.define(2, 132, &[(6, 2, U8), (10, 3, BYTE)]);
+    file.message(2, &[&[59, 59], &[0; 3]]);
+    // Half a second behind the time, the strap's clock shows 4,000 (of 1,024 to the second).
+    file.message(1, &[&time(0), &16_384_u16.to_le_bytes(), &4_000_u32.to_le_bytes(), &[60]]);
+    // 4,512 is half a second on, and over the end of twelve bits; 5,024 a whole one.
+    file.message(2, &[&[61, 62], &[0xA0, 0x01, 0x3A]]);
+    file.message(2, &[&[255, 63], &[0xA1, 0xB3, 0x3A]]);
+    let seen = read(&[heart_rates(&[50]), file.file()].concat());
+    assert_eq!(
+        seen.of("heart_rate"),
+        [
+            "50 at 2024-05-01T00:00:00Z of garmin-2-3",
+            "60 at 2024-05-01T00:00:00.500Z of garmin-2-3",
+            "61 at 2024-05-01T00:00:01Z of garmin-2-3",
+            "62 at 2024-05-01T00:00:01.500Z of garmin-2-3",
+            "63 at 2024-05-01T00:00:01.510742Z of garmin-2-3"
+        ]
+    );
+    assert_eq!([reason::NO_TIME, reason::NO_HEART_RATE].map(|reason| seen.count(reason)), [2, 1]);
+}
+
+#[test]
 fn a_missed_beat_costs_its_pairs_and_too_many_cost_the_window() {
     let window = |missed_every: u32| {
         let mut file = Fit::new();

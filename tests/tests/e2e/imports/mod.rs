@@ -1,0 +1,3 @@
+//! Files of other makers against decoders that others wrote, and generators that know what they wrote.
+
+mod garmin;
