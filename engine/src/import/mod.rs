@@ -11,6 +11,8 @@
 //! Not here: jobs, uploads, whose points they are; how the pieces of several files become the total of a day.
 
 pub mod apple;
+pub mod counter;
+pub mod garmin;
 pub mod health_auto_export;
 
 use std::fmt;
@@ -88,7 +90,33 @@ pub struct Piece<'a> {
     pub maker: Maker<'a>,
 }
 
+/// What a counter that starts at nothing with every local day shows at a moment.
+///
+/// The readings of one day may lie in several files, in any order, so the pieces between them can be made only of all
+/// that are known: [`counter::pieces`] does. Between two readings the pieces of a strand have its rank and maker.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading<'a> {
+    /// What is counted.
+    pub daily: Daily,
+    /// As in [`Piece::strand`]: one counter.
+    pub strand: u8,
+    /// The local day's first microsecond, UTC.
+    pub start: i64,
+    /// When the counter showed it: behind `start`, at most at the first microsecond of the next local day.
+    pub at: i64,
+    /// Steps, or kcal, since `start`.
+    pub value: f64,
+    /// Offset from UTC of the local time that the file says, seconds east.
+    pub offset_s: i32,
+    /// As in [`Piece::rank`].
+    pub rank: u8,
+    /// Who counted.
+    pub maker: Maker<'a>,
+}
+
 /// The total of a local day as the maker says it, stored as it is.
+///
+/// It stands above what the pieces and readings of the same source add up to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DayTotal<'a> {
     /// Of what.
@@ -108,6 +136,8 @@ pub enum Found<'a> {
     Sample(Sample<'a>),
     /// A part of a day's total.
     Piece(Piece<'a>),
+    /// What a counter of the day shows.
+    Reading(Reading<'a>),
     /// A day's total.
     DayTotal(DayTotal<'a>),
 }

@@ -1,10 +1,11 @@
 //! One real file of a real watch, for the demo: the heart rates of a ride.
 //!
-//! Two traps of the FIT format: a heart rate of 0 is none (the strap had lost contact), and `temperature` of a `record`
-//! is the air's, not the body's, so it is left alone.
+//! It is read as an import reads it, so a heart rate of 0 is none (the strap had lost contact).
 
-use fitparser::profile::MesgNum;
-use fitparser::{FitDataRecord, Value};
+use std::fmt;
+use std::io::Cursor;
+
+use engine::import::{Fault, Found, Sink, Stop, garmin};
 
 use crate::lifelike::Point;
 
@@ -17,31 +18,39 @@ pub(super) const SOURCE: &str = "Garmin Fenix 5";
 /// The watch, as a device of its own.
 const DEVICE: &str = "fenix-5-bike";
 
-const SECOND_US: i64 = 1_000_000;
-
 /// The heart rates of a FIT file, in the file's order.
 ///
 /// # Errors
 /// It is not FIT, or it was cut or damaged.
-pub(super) fn heart_rates(file: &[u8]) -> Result<Vec<Point<'static>>, fitparser::Error> {
-    let records = fitparser::from_bytes(file)?;
-    Ok(records.iter().filter(|record| record.kind() == MesgNum::Record).filter_map(heart_rate).collect())
+pub(super) fn heart_rates(file: &[u8]) -> Result<Vec<Point<'static>>, Fault> {
+    let mut ride = Ride::default();
+    garmin::read(Cursor::new(file), &mut ride)?;
+    Ok(ride.points)
 }
 
-fn heart_rate(record: &FitDataRecord) -> Option<Point<'static>> {
-    let recorded_at_us = match field(record, "timestamp")? {
-        Value::Timestamp(at) => at.timestamp() * SECOND_US,
-        _ => return None,
-    };
-    let beats = match field(record, "heart_rate")? {
-        Value::UInt8(beats) if *beats > 0 => f64::from(*beats),
-        _ => return None,
-    };
-    Some(Point { metric: "heart_rate", value: beats, unit: "bpm", recorded_at_us, source: SOURCE, device: DEVICE })
+/// Keeps the heart rates of what it gets.
+#[derive(Debug, Default)]
+struct Ride {
+    points: Vec<Point<'static>>,
 }
 
-fn field<'a>(record: &'a FitDataRecord, name: &str) -> Option<&'a Value> {
-    record.fields().iter().find(|field| field.name() == name).map(fitparser::FitDataField::value)
+impl Sink for Ride {
+    fn found(&mut self, found: Found<'_>) -> Result<(), Stop> {
+        if let Found::Sample(sample) = found
+            && sample.metric == "heart_rate"
+        {
+            let recorded_at_us = sample.recorded_at;
+            let (value, source, device) = (sample.value, SOURCE, DEVICE);
+            self.points.push(Point { metric: "heart_rate", value, unit: "bpm", recorded_at_us, source, device });
+        }
+        Ok(())
+    }
+
+    fn skipped(&mut self, _: &'static str, _: &dyn fmt::Display) {}
+
+    fn reached(&mut self, _: u64) -> Result<(), Stop> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

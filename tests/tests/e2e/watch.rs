@@ -13,7 +13,7 @@ use tests::time::rfc3339;
 use crate::setup::server;
 
 /// The folder of `fitparser`'s FIT files, at the version in `Cargo.lock`.
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     let host = run(Command::new("rustc").arg("-vV"));
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let metadata = run(Command::new(env!("CARGO"))

@@ -27,7 +27,7 @@ pub(super) enum Error {
     },
     /// The carried watch file.
     #[error("the watch file")]
-    WatchFile(#[from] fitparser::Error),
+    WatchFile(#[from] engine::import::Fault),
     /// A task ended early.
     #[error("a task ended early")]
     Cut,

@@ -1,3 +1,4 @@
 //! Files of other makers against decoders that others wrote, and generators that know what they wrote.
 
 mod apple;
+mod garmin;

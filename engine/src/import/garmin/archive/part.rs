@@ -1,0 +1,158 @@
+//! The header in front of a part of an archive, and the descriptor behind it.
+//!
+//! | bytes  | of the header  | meaning                                                               |
+//! |--------|----------------|-----------------------------------------------------------------------|
+//! | 0..4   | `PK\x03\x04`   |                                                                       |
+//! | 4..6   | version        | not needed                                                            |
+//! | 6..8   | flags          | bit 0: encrypted; bit 3: sums and sizes stand behind the content      |
+//! | 8..10  | method         | 0: stored, 8: deflated                                                |
+//! | 14..18 | checksum       | CRC-32 of the content                                                 |
+//! | 18..22 | packed size    | 2^32 - 1: in the extra field 1, 64 bits, behind the other size        |
+//! | 22..26 | size           | as above                                                              |
+//! | 26..28 | name           | bytes of the name, which follows the header                           |
+//! | 28..30 | extra          | bytes of the extra fields, which follow the name                      |
+//!
+//! The descriptor is the checksum and both sizes, of 4 or 8 bytes each, perhaps with `PK\x07\x08` in front; which of the
+//! four forms it is shows where the sizes come out right. All integers are little-endian.
+
+use std::io::{BufRead, Read};
+
+use super::{Counted, broken};
+use crate::import::Fault;
+
+const HEADER_BYTES: usize = 30;
+
+/// So much of a name is shown.
+const NAME_CHARACTERS_MAX: usize = 200;
+
+const PART: &[u8; 4] = b"PK\x03\x04";
+const DESCRIPTOR: &[u8; 4] = b"PK\x07\x08";
+/// What stands behind the last part: the directory, its end in two forms, or something on top of it.
+const BEHIND: [&[u8; 4]; 4] = [b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x08"];
+
+/// How a part is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Stored,
+    Deflated,
+    Other(u16),
+}
+
+/// A part's header.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// For people: without control characters, cut where it is long.
+    pub(super) name: String,
+    pub(super) method: Method,
+    pub(super) is_encrypted: bool,
+    pub(super) has_descriptor: bool,
+    pub(super) sum: u32,
+    /// `None` where it stands behind the content only.
+    pub(super) compressed_bytes: Option<u64>,
+}
+
+/// Reads the next part's header; `None` at the directory.
+pub(super) fn next(source: &mut Counted<'_>) -> Result<Option<Part>, Fault> {
+    let start = source.at;
+    let mut signature = [0; 4];
+    fill(source, &mut signature)?;
+    if BEHIND.contains(&&signature) {
+        return Ok(None);
+    }
+    if &signature != PART {
+        return Err(broken(start, "no part of an archive begins here".to_owned()));
+    }
+    let mut header = [0; HEADER_BYTES];
+    fill(source, header.get_mut(4..).unwrap_or_default())?;
+    let half =
+        |at: usize| header.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u16::from_le_bytes);
+    let word =
+        |at: usize| header.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u32::from_le_bytes);
+    let mut name = vec![0; usize::from(half(26))];
+    fill(source, &mut name)?;
+    let mut extra = vec![0; usize::from(half(28))];
+    fill(source, &mut extra)?;
+    let flags = half(6);
+    let has_descriptor = flags & 8 != 0;
+    let compressed_bytes = match (word(18), word(22)) {
+        // A writer that streams knows no size yet. One that gives the packed size means it.
+        (0, _) if has_descriptor => None,
+        (u32::MAX, size) => long(&extra, size == u32::MAX).filter(|bytes| *bytes > 0 || !has_descriptor),
+        (packed, _) => Some(u64::from(packed)),
+    };
+    Ok(Some(Part {
+        name: shown(&name),
+        method: match half(8) {
+            0 => Method::Stored,
+            8 => Method::Deflated,
+            other => Method::Other(other),
+        },
+        is_encrypted: flags & 1 != 0,
+        has_descriptor,
+        sum: word(14),
+        compressed_bytes,
+    }))
+}
+
+/// The packed size of 64 bits, behind the size if that has 64 bits too.
+fn long(mut extra: &[u8], behind_size: bool) -> Option<u64> {
+    loop {
+        let &[id_low, id_high, bytes_low, bytes_high] = extra.first_chunk()?;
+        let content = extra.get(4..)?;
+        let bytes = usize::from(u16::from_le_bytes([bytes_low, bytes_high]));
+        if u16::from_le_bytes([id_low, id_high]) == 1 {
+            let at = if behind_size { 8 } else { 0 };
+            return content.get(at..bytes)?.first_chunk().copied().map(u64::from_le_bytes);
+        }
+        extra = content.get(bytes..)?;
+    }
+}
+
+/// Reads the descriptor behind a part. Returns the checksum that it says, `None` where the content was not inflated.
+pub(super) fn descriptor(
+    source: &mut Counted<'_>,
+    part: &Part,
+    inflated: Option<(u64, u32)>,
+) -> Result<Option<u32>, Fault> {
+    let start = source.at;
+    let mut first = [0; 4];
+    fill(source, &mut first)?;
+    if &first == DESCRIPTOR {
+        fill(source, &mut first)?;
+    }
+    let sum = u32::from_le_bytes(first);
+    // Both sizes, of 4 bytes each or of 8: the size that came out tells, or else what begins behind.
+    let mut sizes = [0; 8];
+    fill(source, &mut sizes)?;
+    let size = sizes.get(4..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u32::from_le_bytes);
+    let is_short = match inflated {
+        Some((bytes, _)) => u64::from(size) == bytes,
+        None => source.fill_buf().map_err(Fault::Io)?.starts_with(b"PK"),
+    };
+    if is_short {
+        return Ok(inflated.map(|_| sum));
+    }
+    let mut rest = [0; 8];
+    fill(source, &mut rest)?;
+    match inflated {
+        Some((bytes, _)) if u64::from_le_bytes(rest) != bytes => {
+            Err(broken(start, format!("no end of `{}` stands here", part.name)))
+        }
+        _ => Ok(inflated.map(|_| sum)),
+    }
+}
+
+fn fill(source: &mut Counted<'_>, room: &mut [u8]) -> Result<(), Fault> {
+    let start = source.at;
+    source.read_exact(room).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => broken(start, "the archive ends in the middle".to_owned()),
+        _ => Fault::Io(error),
+    })
+}
+
+/// A name for people, with its end, which says what it is; nothing of it reaches a file system.
+fn shown(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    let characters: Vec<char> = name.chars().filter(|character| !character.is_control()).collect();
+    characters.iter().skip(characters.len().saturating_sub(NAME_CHARACTERS_MAX)).collect()
+}

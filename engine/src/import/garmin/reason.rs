@@ -1,0 +1,34 @@
+//! Why something in a file is not taken, in words for the report of an import.
+
+pub(crate) const NO_HEART_RATE: &str = "heart rate of 0 or 255: the watch saw none";
+pub(crate) const NO_BREATH: &str = "respiration of 0 or below: the watch saw none";
+pub(crate) const NO_SPO2: &str = "oxygen saturation of 0: the watch saw none";
+pub(crate) const UPTIME: &str = "a time since the device was switched on, not a date";
+pub(crate) const NO_TIME: &str = "a value without a time";
+pub(crate) const AIR: &str = "temperature of the air at the watch, not of the body";
+pub(crate) const CORE: &str = "core temperature that a sensor estimates";
+pub(crate) const SKIN: &str = "skin temperature, which is not body temperature";
+pub(crate) const STRESS: &str = "stress";
+pub(crate) const RESTING: &str = "resting heart rate of a day";
+pub(crate) const SNAPSHOT: &str = "Health Snapshot";
+pub(crate) const RAW_BEATS: &str = "beat intervals in a form that is not read (`beat_intervals`, `raw_bbi`)";
+pub(crate) const HRV_SUMMARY: &str = "summary of a night's heart rate variability: its five-minute values are taken";
+pub(crate) const FEW_BEATS: &str = "five minutes with too few clean beat intervals for a heart rate variability";
+pub(crate) const NO_LOCAL_TIME: &str = "a counter of the day without the local time";
+pub(crate) const NOT_STEPS: &str = "cycles of an activity that are no steps";
+pub(crate) const NO_ACTIVITY: &str = "a counter of no single activity";
+pub(crate) const NAP: &str = "a nap";
+pub(crate) const NO_SLEEP: &str = "a night without a minute of sleep";
+pub(crate) const SLEEP_IN_ACCOUNT: &str = "sleep in a watch file: the account's own sleep of that night is taken";
+pub(crate) const TENTATIVE: &str = "a night that is not final yet";
+pub(crate) const INCOMPLETE: &str = "an entry without what it needs (a time, a value)";
+pub(crate) const AVERAGE: &str = "an average of a night or a day";
+pub(crate) const NO_NIGHT: &str = "a night's heart rate variability without that night's sleep";
+pub(crate) const NOT_READ: &str = "summaries of a kind that is not read";
+pub(crate) const PING: &str = "a ping: only pushed summaries are read";
+pub(crate) const OTHER_FILE: &str = "a file in the archive that holds nothing for us";
+pub(crate) const BROKEN_FILE: &str = "a broken file in the archive: what came before the break is taken";
+pub(crate) const TOO_DEEP: &str = "an archive inside of archives, too deep";
+pub(crate) const ENCRYPTED: &str = "an encrypted file in the archive";
+pub(crate) const METHOD: &str = "a file in the archive, compressed in a way that is not read";
+pub(crate) const TOO_LARGE: &str = "a file in the archive that is too large for its kind";
