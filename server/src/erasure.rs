@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! one transaction: account, check-ins, symptoms, grants, keys, sessions, codes go; a row in `erasures` comes
-//!   ─▶ points (storage: ledger, tombstone)  ─▶ mail file  ─▶ the row goes  ─▶ write-ahead file emptied
+//!   ─▶ points (storage: ledger, tombstone)  ─▶ uploads ─▶ mail file  ─▶ the row goes  ─▶ write-ahead file emptied
 //! ```
 //!
 //! The row is the note of what is left to do: [`Eraser::catch_up`] finishes it at the next start, [`Eraser::tend`] while
@@ -21,6 +21,7 @@ use crate::auth::{self, Auth, AuthError};
 use crate::control::entities::{erasure, user};
 use crate::control::repository::{erasures, users};
 use crate::control::{self, Control};
+use crate::imports::upload::{SweepError, Uploads};
 use crate::mail::{MailError, Mailer};
 
 /// Between two looks for erasures that are not finished.
@@ -39,6 +40,12 @@ pub enum ErasureError {
     /// The mail file.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// Files that were sent.
+    #[error("files of imports")]
+    Uploads(#[source] std::io::Error),
+    /// Files of imports that have no owner any more.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     /// The thread of a step ended early.
     #[error("a step of an erasure ended early")]
     Stopped,
@@ -55,15 +62,16 @@ struct Inner {
     control: Control,
     storage: Arc<Storage>,
     mail: Mailer,
+    uploads: Arc<Uploads>,
     /// Whether the write-ahead file may still hold what was deleted.
     scrub_due: AtomicBool,
 }
 
 impl Eraser {
     /// Over the open parts of a server.
-    pub fn new(control: Control, storage: Arc<Storage>, mail: Mailer) -> Self {
+    pub fn new(control: Control, storage: Arc<Storage>, mail: Mailer, uploads: Arc<Uploads>) -> Self {
         // Unknown after a start: a crash may have come before the last one was emptied.
-        Self { inner: Arc::new(Inner { control, storage, mail, scrub_due: AtomicBool::new(true) }) }
+        Self { inner: Arc::new(Inner { control, storage, mail, uploads, scrub_due: AtomicBool::new(true) }) }
     }
 
     /// Erases a person: the account and all that hangs on it at once, and with them every credential; then points and
@@ -105,7 +113,9 @@ impl Eraser {
             let storage = Arc::clone(&inner.storage);
             let erased = tokio::task::spawn_blocking(move || storage.delete(Deletion::User(user))).await;
             erased.map_err(|_| ErasureError::Stopped)??;
+            inner.uploads.forget(user).map_err(ErasureError::Uploads)?;
         }
+        inner.uploads.sweep(&inner.control).await?;
         inner.mail.forget(vec![note.email.clone(), note.user_id.clone()]).await?;
         let write = inner.control.write().await?;
         erasures::finish(write.on(), &note.user_id).await?;
@@ -223,7 +233,8 @@ mod tests {
         let auth = Auth::open_unwatched(&config, control.clone()).unwrap();
         let (name, email) = ("Ada".to_owned(), "ada@example.org".to_owned());
         let ada = auth.register(NewUser { name, email, password: None, role: Role::Patient }).await.unwrap();
-        let eraser = Eraser::new(control.clone(), Arc::clone(&storage), mail);
+        let uploads = Arc::new(Uploads::new(&config));
+        let eraser = Eraser::new(control.clone(), Arc::clone(&storage), mail, uploads);
         let user = UserId::parse(&ada.id).unwrap();
         tokio::time::timeout(TIME_MAX, eraser.erase(&auth, user)).await.expect("it waits for the mail server").unwrap();
 

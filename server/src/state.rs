@@ -11,6 +11,7 @@ use crate::erasure::Eraser;
 use crate::export::Exports;
 use crate::extract::payload::Room;
 use crate::fhir::Fhir;
+use crate::imports::{Imports, Uploads};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
@@ -48,6 +49,8 @@ pub struct AppState {
     pub streams: Arc<Streams>,
     /// What is observed, and the names of observations.
     pub fhir: Arc<Fhir>,
+    /// Files that people send.
+    pub imports: Imports,
 }
 
 impl AppState {
@@ -62,12 +65,14 @@ impl AppState {
     ) -> Self {
         let clock = Arc::clone(control.clock());
         let rates = Arc::new(Rates::new(&config.limits));
-        let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone());
+        let uploads = Arc::new(Uploads::new(&config));
+        let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone(), Arc::clone(&uploads));
         let room = Room::new(config.limits.bodies_bytes_max);
         let exports = Arc::new(Exports::new(&config.limits));
         let streams = Arc::new(Streams::new(&config.limits));
         let metrics = Metrics::new();
         let fhir = Arc::new(Fhir::new(&config.fhir, engine.catalogue()));
+        let imports = Imports::new(control.clone(), Arc::clone(&engine), &config, uploads, metrics.clone());
         Self {
             engine,
             control,
@@ -83,6 +88,7 @@ impl AppState {
             exports,
             streams,
             fhir,
+            imports,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::access::audit::{self, Checked};
 use crate::config::Config;
 use crate::control::Control;
 use crate::erasure::Eraser;
+use crate::imports::Uploads;
 use crate::mail::Mailer;
 
 /// Longest answer to a question, bytes.
@@ -102,7 +103,8 @@ fn finish_erasures(config: &Config, storage: &Arc<Storage>) -> Result<usize, Fai
             return Ok(0);
         };
         let mail = Mailer::open(config)?;
-        let eraser = Eraser::new(control.clone(), Arc::clone(storage), mail.clone());
+        let uploads = Arc::new(Uploads::new(config));
+        let eraser = Eraser::new(control.clone(), Arc::clone(storage), mail.clone(), uploads);
         let finished = eraser.catch_up().await?;
         mail.close().await;
         if storage.has_erased() && !control.vacuum().await? {

@@ -1,6 +1,6 @@
-//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key | webhooks`.
+//! The command line: `avycenna serve | demo | import | compact | verify | repair | control | user | key | webhooks`.
 //!
-//! Each command reads the same configuration. `user`, `key` and `webhooks` work on the control database, also while
+//! Each command reads the same configuration, but for `import`, which is a client. `user`, `key` and `webhooks` work on the control database, also while
 //! the server runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
 //!
 //! | exit code | meaning                                                              |
@@ -12,11 +12,13 @@
 //! | 4         | damage was found (`verify`), or is still there (`repair`)            |
 //! | 5         | no such user, key or webhook                                         |
 //! | 6         | something of an erased person is still there (`verify --erased`)     |
+//! | 7         | an import ended as partial or failed                                 |
 
 mod control;
 mod demo;
 mod erased;
 mod failure;
+mod import;
 mod key;
 mod maintenance;
 mod options;
@@ -45,6 +47,7 @@ Exit codes:
   4  damage was found (verify), or is still there (repair)
   5  no such user, key or webhook
   6  something of an erased person is still there (verify --erased)
+  7  an import ended as partial or failed
 
 Configuration: flags over environment (AVYCENNA_<SECTION>_<KEY>) over avycenna.toml over defaults.
 `avycenna serve --print-config` shows every key, its value and where it came from.";
@@ -63,6 +66,8 @@ enum Command {
     Serve(serve::Serve),
     /// Shows a server with lifelike data.
     Demo(demo::Demo),
+    /// Sends files of a watch or phone to a server.
+    Import(import::Import),
     /// Finishes everything that the storage would do in time: level 0 emptied, deletions applied.
     Compact(maintenance::Compact),
     /// Reads every stored byte and reports damage. Changes nothing.
@@ -132,6 +137,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
     match command {
         Command::Serve(serve) => serve.run(terminal),
         Command::Demo(demo) => demo.run(terminal),
+        Command::Import(import) => import.run(terminal),
         Command::Compact(compact) => compact.run(terminal),
         Command::Verify(verify) => verify.run(terminal),
         Command::Repair(repair) => repair.run(terminal),

@@ -2,7 +2,9 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryTrait, Select, Statement, Value};
 
-use super::repository::{Place, audit, check_ins, deliveries, grants, leases, outbox, sessions, symptoms, webhooks};
+use super::repository::{
+    Place, audit, check_ins, deliveries, grants, imports, leases, outbox, sessions, symptoms, webhooks,
+};
 use super::tests::Fixture;
 
 /// The plan, a line a step.
@@ -38,6 +40,8 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, check_ins::select_spoken_of("u", &wanted(), None, false, 9)).await,
         plan(&fixture, grants::select_outgoing_after("d", &Place::START, 9)).await,
         plan(&fixture, audit::select_after("p", 9, 9)).await,
+        plan(&fixture, imports::select_of_user("u")).await,
+        plan(&fixture, imports::select_waiting("s")).await,
     ];
     insta::assert_snapshot!(plans.join("\n"), @r"
     SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>?)
@@ -55,6 +59,8 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
     SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>? AND checked_in_at<?)
     SEARCH grants USING INDEX grants_by_doctor (doctor_id=? AND created_at>?)
     SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq>?)
+    SEARCH imports USING INDEX imports_by_user (user_id=?)
+    SEARCH imports USING INDEX imports_waiting (server=?)
     ");
 }
 

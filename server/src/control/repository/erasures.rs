@@ -4,9 +4,9 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveMo
 use sea_orm::{QuerySelect, sea_query::OnConflict, sea_query::Query};
 
 use super::super::entities::erasure::{Column, Entity, Model};
-use super::super::entities::{api_key, check_in, grant, otp, refresh_token, session, symptom, user};
+use super::super::entities::{api_key, check_in, grant, import, otp, refresh_token, session, symptom, user};
 use super::super::error::{Result, at};
-use super::outbox;
+use super::{days, outbox};
 
 /// Unfinished erasures that are taken up at once.
 const PENDING_MAX: u64 = 100;
@@ -43,6 +43,10 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
         .add(grant::Column::PatientEmail.eq(&person.email));
     grant::Entity::delete_many().filter(of_theirs).exec(on).await.map_err(at("erase grants"))?;
     outbox::forget_person(on, id).await?;
+    // Files without a row are removed behind the transaction, or at the next start.
+    let imports = import::Entity::delete_many().filter(import::Column::UserId.eq(id));
+    imports.exec(on).await.map_err(at("erase imports"))?;
+    days::erase(on, id).await?;
     let keys = api_key::Entity::delete_many().filter(api_key::Column::UserId.eq(id));
     keys.exec(on).await.map_err(at("erase API keys"))?;
     let sessions = Query::select()

@@ -4,10 +4,12 @@
 pub mod api_keys;
 pub mod audit;
 pub mod check_ins;
+pub mod days;
 pub mod deliveries;
 pub mod erasures;
 pub mod fhir_keys;
 pub mod grants;
+pub mod imports;
 pub mod leases;
 pub mod otps;
 pub mod outbox;

@@ -11,6 +11,7 @@ use super::super::audit::record_of;
 use super::super::check_ins::CheckIn;
 use super::super::grants::schema::{IncomingGrant, OutgoingGrant};
 use super::super::grants::{incoming_of, outgoing_of};
+use super::super::imports::Import;
 use super::super::symptoms::Symptom;
 use super::super::time::rfc3339;
 use super::super::users::User;
@@ -18,7 +19,7 @@ use super::super::webhooks::schema::Webhook;
 use crate::access::invitation::status_at;
 use crate::auth::Principal;
 use crate::control::entities::{check_in, grant, session, symptom, user};
-use crate::control::repository::{Place, api_keys, audit, check_ins, grants, sessions, symptoms, webhooks};
+use crate::control::repository::{Place, api_keys, audit, check_ins, grants, imports, sessions, symptoms, webhooks};
 use crate::export::Failure;
 use crate::export::document::{Document, Section};
 use crate::export::sink::Sink;
@@ -36,6 +37,7 @@ const INCOMING: Section = Section { name: "incoming_grants", record: "incoming_g
 const OUTGOING: Section = Section { name: "outgoing_grants", record: "outgoing_grant" };
 const API_KEYS: Section = Section { name: "api_keys", record: "api_key" };
 const WEBHOOKS: Section = Section { name: "webhooks", record: "webhook" };
+const IMPORTS: Section = Section { name: "imports", record: "import" };
 const SESSIONS: Section = Section { name: "sessions", record: "session" };
 const AUDIT: Section = Section { name: "audit", record: "audit_record" };
 const METRICS: Section = Section { name: "metrics", record: "metric" };
@@ -49,6 +51,7 @@ struct Counts {
     outgoing_grants: u64,
     api_keys: u64,
     webhooks: u64,
+    imports: u64,
     sessions: u64,
     audit: u64,
     points: u64,
@@ -169,6 +172,11 @@ impl Content {
         counts.webhooks = self.list(document, &WEBHOOKS, (), async |()| {
             let rows = webhooks::of_user(control.read(), &user_id).await?;
             Ok((rows.into_iter().map(|row| Webhook::of(row, now_us)).collect(), None))
+        })?;
+        // Those that have not ended, and at most [`imports::ENDED_MAX`] besides.
+        counts.imports = self.list(document, &IMPORTS, (), async |()| {
+            let rows = imports::of_user(control.read(), &user_id).await?;
+            Ok((rows.into_iter().map(Import::from).collect(), None))
         })?;
         counts.sessions = self.list(document, &SESSIONS, Place::START, async |place| {
             let rows = sessions::after(control.read(), &user_id, &place, PAGE_ROWS).await?;
