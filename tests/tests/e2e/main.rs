@@ -16,6 +16,8 @@ mod hostile;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod importing;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod setup;
