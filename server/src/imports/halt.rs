@@ -38,6 +38,11 @@ impl Halt {
         self.inner.is_asked.load(Ordering::Relaxed)
     }
 
+    /// Whether both are the same request.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether its owner asked.
     pub(super) fn is_canceled(&self) -> bool {
         self.inner.is_canceled.load(Ordering::SeqCst)

@@ -192,7 +192,7 @@ impl Imports {
         let waiting = imports::count_waiting(inner.control.read(), user.as_str()).await?;
         let id = random::base62(PREFIX, 16).map_err(ApiError::internal)?;
         let halt = Halt::default();
-        let busy = self.admit(&id, user, &halt, waiting)?;
+        let mut busy = self.admit(&id, user, &halt, waiting)?;
         let bytes = inner.uploads.take(&id, &halt, headers, &mut body).await?;
         if bytes == 0 {
             return Err(ApiError::fault(&[engine::Loc::Key("body")], "must be a file", engine::FaultKind::Missing));
@@ -200,6 +200,8 @@ impl Imports {
         if let Some(sources) = priority {
             self.prefer(user, &sources).await?;
         }
+        // Given up from here on, it may be queued: then the next start finds out.
+        busy.keep();
         let queued = self.queue(&id, user, format, bytes).await;
         if queued.is_err() {
             inner.uploads.remove(&id).map_err(ApiError::internal)?;
@@ -222,7 +224,7 @@ impl Imports {
         if waiting.saturating_add(arriving) >= count_max {
             return Err(control::Error::Limit { what: "imports that wait or run", count_max }.into());
         }
-        Ok(uploads.hold(id, user, halt))
+        Ok(uploads.arrive(id, user, halt))
     }
 
     async fn queue(&self, id: &str, user: UserId, format: &str, bytes: u64) -> Result<import::Model, ApiError> {
@@ -279,6 +281,8 @@ impl Imports {
         if days::priority(control.read(), user.as_str()).await?.unwrap_or_else(|| "[]".to_owned()) == text {
             return Ok(());
         }
+        // No month may be settled by the old one behind this.
+        let _turn = self.turn_of(user).lock_owned().await;
         let write = control.write().await?;
         days::set_priority(write.on(), user.as_str(), &text).await?;
         days::unsettle(write.on(), user.as_str()).await?;
@@ -316,15 +320,16 @@ impl Imports {
 
     /// Waits for the turn to keep something of a person's days.
     fn turn(&self, person: &Person) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.retain(|_, turn| turn.strong_count() > 0);
-            turns.get(&person.user).and_then(Weak::upgrade).unwrap_or_else(|| {
-                let turn = Arc::default();
-                turns.insert(person.user, Arc::downgrade(&turn));
-                turn
-            })
-        };
-        turn.blocking_lock_owned()
+        self.turn_of(person.user).blocking_lock_owned()
+    }
+
+    fn turn_of(&self, user: UserId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.inner.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        turns.get(&user).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let turn = Arc::default();
+            turns.insert(user, Arc::downgrade(&turn));
+            turn
+        })
     }
 }

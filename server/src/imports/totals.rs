@@ -47,6 +47,8 @@ pub(super) fn settle(all: &Imports, person: &Person, intake: &mut Intake, out: &
             }
             last = Some(first);
             let _turn = all.turn(person);
+            // Zone and priority may have changed meanwhile.
+            let person = &all.person(person.user, person.sender, person.runtime.clone())?;
             slice(person, series, daily, first, &mut made, intake, out)?;
         }
     }

@@ -68,16 +68,34 @@ pub enum SweepError {
     Io(#[from] io::Error),
 }
 
-/// Says that a file is being written or read, until it is dropped.
+/// Says that a file is being written or read, until it is dropped. One that is being written goes with it, unless it is
+/// kept.
 #[derive(Debug)]
 pub(super) struct Busy<'a> {
     uploads: &'a Uploads,
     id: String,
+    halt: Halt,
+    is_kept: bool,
+}
+
+impl Busy<'_> {
+    /// The file is there as a whole, and wanted.
+    pub(super) fn keep(&mut self) {
+        self.is_kept = true;
+    }
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.uploads.busy().remove(&self.id);
+        if !self.is_kept {
+            // The request was given up in the middle. What cannot be removed now is removed by the next start.
+            drop(self.uploads.remove(&self.id));
+        }
+        let mut busy = self.uploads.busy();
+        // Whoever reads the file may be there already.
+        if busy.get(&self.id).is_some_and(|(_, halt)| halt.is(&self.halt)) {
+            busy.remove(&self.id);
+        }
     }
 }
 
@@ -110,10 +128,17 @@ impl Uploads {
         self.folder.join(id)
     }
 
-    /// Notes that a file is being written or read.
-    pub(super) fn hold(&self, id: &str, user: UserId, halt: &Halt) -> Busy<'_> {
+    /// Notes that a file is being written.
+    pub(super) fn arrive(&self, id: &str, user: UserId, halt: &Halt) -> Busy<'_> {
         self.busy().insert(id.to_owned(), (user, halt.clone()));
-        Busy { uploads: self, id: id.to_owned() }
+        Busy { uploads: self, id: id.to_owned(), halt: halt.clone(), is_kept: false }
+    }
+
+    /// Notes that a file is being read.
+    pub(super) fn hold(&self, id: &str, user: UserId, halt: &Halt) -> Busy<'_> {
+        let mut busy = self.arrive(id, user, halt);
+        busy.keep();
+        busy
     }
 
     /// How many files of a person are being written or read.
@@ -252,7 +277,15 @@ impl Uploads {
             refusal: None,
         };
         self.make_folder().map_err(ApiError::internal)?;
-        let writer = tokio::task::spawn_blocking(move || write(file, coding, arriving));
+        let path = self.path(id);
+        let writer = tokio::task::spawn_blocking(move || {
+            let written = write(file, coding, arriving);
+            if !matches!(written, Ok(Some(_))) {
+                // The request may be gone already. What is not there need not be removed.
+                drop(std::fs::remove_file(path));
+            }
+            written
+        });
         let sent = self.send(body, &pieces, halt).await;
         drop(pieces);
         let written = writer.await.map_err(ApiError::internal)?;
@@ -264,7 +297,6 @@ impl Uploads {
             (Ok(()), Ok(None)) => Err(ApiError::bad_request("the body ended early")),
         };
         if result.is_err() {
-            self.remove(id).map_err(ApiError::internal)?;
             linger(body, LINGER_BYTES_MAX).await;
         }
         result
