@@ -14,9 +14,9 @@ mod export;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
-mod imports;
-#[cfg(test)]
 mod importing;
+#[cfg(test)]
+mod imports;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
