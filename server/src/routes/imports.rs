@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ids::is_id;
+use super::shape::FileBytes;
 use super::time::rfc3339;
 use crate::control::entities::import::Model;
 use crate::control::repository::imports;
@@ -108,7 +109,7 @@ pub struct ImportList {
         ("format" = Format, Query, description = "where the file comes from"),
         ("priority" = Option<String>, Query, description = "sources, the best first, by commas"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "the file"),
+    request_body(content = FileBytes, content_type = "application/octet-stream", description = "the file"),
     security(("bearer" = []), ("api_key" = [])),
     responses(
         (status = 202, description = "the file is durable, its import waits", body = Queued),

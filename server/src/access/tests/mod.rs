@@ -153,6 +153,15 @@ impl Stage {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// Sends a body as it is; `path` is below `/api/v1`.
+    pub(crate) async fn send_body(&self, who: &Header, path: &str, body: &'static str) -> (u16, Value) {
+        let request = Request::builder().method("POST").uri(format!("/api/v1{path}")).header(who.0, &who.1);
+        let response = self.edge.answer(request.body(Body::from(body)).unwrap(), PEER).await;
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
     /// Sends a file, which may be coded.
     pub(crate) async fn send_file(
         &self,

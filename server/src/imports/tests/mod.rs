@@ -2,6 +2,7 @@
 
 mod days;
 mod jobs;
+mod pushes;
 mod uploads;
 
 use std::fs::File;
