@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! one transaction: account, check-ins, symptoms, grants, keys, sessions, codes go; a row in `erasures` comes
-//!   ─▶ points (storage: ledger, tombstone)  ─▶ mail file, files of exports ─▶ the row goes  ─▶ write-ahead file emptied
+//!   ─▶ points (storage: ledger, tombstone)  ─▶ uploads ─▶ mail file, files of exports ─▶ the row goes
+//!   ─▶ write-ahead file emptied
 //! ```
 //!
 //! The row is the note of what is left to do: [`Eraser::catch_up`] finishes it at the next start, [`Eraser::tend`] while
@@ -22,6 +23,7 @@ use crate::control::entities::{erasure, user};
 use crate::control::repository::{erasures, users};
 use crate::control::{self, Control};
 use crate::fhir::bulk::Folder;
+use crate::imports::upload::{SweepError, Uploads};
 use crate::mail::{MailError, Mailer};
 
 /// Between two looks for erasures that are not finished.
@@ -43,6 +45,12 @@ pub enum ErasureError {
     /// Files of exports.
     #[error("remove files of exports")]
     Files(#[source] std::io::Error),
+    /// Files that were sent.
+    #[error("files of imports")]
+    Uploads(#[source] std::io::Error),
+    /// Files of imports that have no owner any more.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     /// The thread of a step ended early.
     #[error("a step of an erasure ended early")]
     Stopped,
@@ -60,15 +68,16 @@ struct Inner {
     storage: Arc<Storage>,
     mail: Mailer,
     files: Folder,
+    uploads: Arc<Uploads>,
     /// Whether the write-ahead file may still hold what was deleted.
     scrub_due: AtomicBool,
 }
 
 impl Eraser {
     /// Over the open parts of a server.
-    pub fn new(control: Control, storage: Arc<Storage>, mail: Mailer, files: Folder) -> Self {
+    pub fn new(control: Control, storage: Arc<Storage>, mail: Mailer, files: Folder, uploads: Arc<Uploads>) -> Self {
         // Unknown after a start: a crash may have come before the last one was emptied.
-        Self { inner: Arc::new(Inner { control, storage, mail, files, scrub_due: AtomicBool::new(true) }) }
+        Self { inner: Arc::new(Inner { control, storage, mail, files, uploads, scrub_due: AtomicBool::new(true) }) }
     }
 
     /// Erases a person: the account and all that hangs on it at once, and with them every credential; then points and
@@ -110,7 +119,9 @@ impl Eraser {
             let storage = Arc::clone(&inner.storage);
             let erased = tokio::task::spawn_blocking(move || storage.delete(Deletion::User(user))).await;
             erased.map_err(|_| ErasureError::Stopped)??;
+            inner.uploads.forget(user).map_err(ErasureError::Uploads)?;
         }
+        inner.uploads.sweep(&inner.control).await?;
         inner.mail.forget(vec![note.email.clone(), note.user_id.clone()]).await?;
         let (files, user_id) = (inner.files.clone(), note.user_id.clone());
         let forgotten = tokio::task::spawn_blocking(move || files.forget(&user_id)).await;
@@ -231,8 +242,8 @@ mod tests {
         let auth = Auth::open_unwatched(&config, control.clone()).unwrap();
         let (name, email) = ("Ada".to_owned(), "ada@example.org".to_owned());
         let ada = auth.register(NewUser { name, email, password: None, role: Role::Patient }).await.unwrap();
-        let folder = Folder::new(&config.storage.data_dir);
-        let eraser = Eraser::new(control.clone(), Arc::clone(&storage), mail, folder);
+        let (folder, uploads) = (Folder::new(&config.storage.data_dir), Arc::new(Uploads::new(&config)));
+        let eraser = Eraser::new(control.clone(), Arc::clone(&storage), mail, folder, uploads);
         let user = UserId::parse(&ada.id).unwrap();
         tokio::time::timeout(TIME_MAX, eraser.erase(&auth, user)).await.expect("it waits for the mail server").unwrap();
 

@@ -16,6 +16,7 @@ pub mod error;
 pub mod export;
 pub mod extract;
 pub mod fhir;
+pub mod imports;
 pub mod lifelike;
 pub mod mail;
 pub mod metrics;

@@ -8,6 +8,7 @@
 //! | `avycenna_http_connections`            | gauge     | open connections                                         |
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
 //! | `avycenna_exports_running`             | gauge     | exports that are being written                           |
+//! | `avycenna_imports_running`             | gauge     | imports that are being read                              |
 //! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
 //! | `avycenna_webhooks_queued`             | gauge     | deliveries that wait for their next try                  |
 //! | `avycenna_webhooks_oldest_due_seconds` | gauge     | for how long the first of them has been due              |
@@ -57,6 +58,8 @@ pub struct Metrics {
     pub webhooks: Figures,
     /// Exports that are being written.
     pub exports: Gauge,
+    /// Imports that are being read.
+    pub imports: Gauge,
     writable: Gauge,
     resident: Gauge,
     cpu: Gauge,
@@ -163,6 +166,7 @@ impl Metrics {
                 panics: counter!("avycenna_http_panics_total"),
                 webhooks: Figures::new(),
                 exports: gauge!("avycenna_exports_running"),
+                imports: gauge!("avycenna_imports_running"),
                 writable: gauge!("avycenna_writable"),
                 resident: gauge!("process_resident_memory_bytes"),
                 cpu: gauge!("process_cpu_seconds_total"),
@@ -210,6 +214,7 @@ fn describe() {
     describe_gauge!("avycenna_http_connections", "Open connections");
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
     describe_gauge!("avycenna_exports_running", "Exports that are being written");
+    describe_gauge!("avycenna_imports_running", "Imports that are being read");
     describe_gauge!("avycenna_writable", "1 if points are taken");
     describe_gauge!("avycenna_webhooks_queued", "Deliveries that wait for their next try");
     describe_gauge!("avycenna_webhooks_oldest_due_seconds", "For how long the first of them has been due");

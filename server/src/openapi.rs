@@ -29,6 +29,7 @@ const FAILURE: &str = "Failure";
         (name = "webhooks", description = "A doctor's system is told what happens"),
         (name = "audit", description = "Who has read what"),
         (name = "export", description = "Everything of one's own"),
+        (name = "imports", description = "Files of watches and phones, and other senders"),
         (name = "accounts", description = "People, sessions"),
         (name = "api-keys", description = "Keys for pipelines"),
         (name = "operation", description = "For supervisors"),

@@ -193,6 +193,7 @@ impl Server {
         }
         let dispatcher = dispatcher::start(&state)?;
         let exports = bulk::start(&state).map_err(Error::Runtime)?;
+        let imports = state.imports.start();
         let edge = Arc::new(Edge::new(router::router(state.clone()), state.clone()));
         let connections = Connections::new(&state.config, edge, state.metrics.clone());
         let streams = Arc::clone(&state.streams);
@@ -202,6 +203,7 @@ impl Server {
             streams.close();
         };
         connections.serve(listener, stop, Duration::from_secs(state.config.listen.stop_s)).await;
+        imports.stop().await;
         // Behind the last request: what it has caused may still be sent, and is sent after the next start if not.
         if let Some(dispatcher) = dispatcher {
             dispatcher.stop().await;

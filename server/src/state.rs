@@ -12,6 +12,7 @@ use crate::export::Exports;
 use crate::extract::payload::Room;
 use crate::fhir::Fhir;
 use crate::fhir::bulk::Bulk;
+use crate::imports::{Imports, Uploads};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
@@ -51,6 +52,8 @@ pub struct AppState {
     pub fhir: Arc<Fhir>,
     /// Exports of FHIR.
     pub bulk: Bulk,
+    /// Files that people send.
+    pub imports: Imports,
 }
 
 impl AppState {
@@ -67,12 +70,15 @@ impl AppState {
         let rates = Arc::new(Rates::new(&config.limits));
         let bulk = Bulk::new(&config.storage.data_dir);
         let folder = bulk.folder().clone();
-        let eraser = Eraser::new(control.clone(), Arc::clone(engine.storage()), mail.clone(), folder);
+        let uploads = Arc::new(Uploads::new(&config));
+        let storage = Arc::clone(engine.storage());
+        let eraser = Eraser::new(control.clone(), storage, mail.clone(), folder, Arc::clone(&uploads));
         let room = Room::new(config.limits.bodies_bytes_max);
         let exports = Arc::new(Exports::new(&config.limits));
         let streams = Arc::new(Streams::new(&config.limits));
         let metrics = Metrics::new();
         let fhir = Arc::new(Fhir::new(&config.fhir, engine.catalogue()));
+        let imports = Imports::new(control.clone(), Arc::clone(&engine), &config, uploads, metrics.clone());
         Self {
             engine,
             control,
@@ -89,6 +95,7 @@ impl AppState {
             streams,
             fhir,
             bulk,
+            imports,
         }
     }
 }

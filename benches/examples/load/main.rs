@@ -20,6 +20,7 @@
 //! 7. a patient's and a doctor's listings among 100,000 people
 //! 8. small bodies over 1, 8 and 64 connections: group commit
 //! 9. `kill -9` and the replay of the log
+//! 10. an export of Apple Health
 //!
 //! The server is this very program, started under the name `avycenna`: the same crates, the same profile, never stale.
 
@@ -84,7 +85,7 @@ pub(crate) struct Args {
     /// Length of the paced phase, seconds.
     #[arg(long, default_value_t = 60)]
     paced_seconds: u64,
-    /// Phases to leave out: null, query, paced, sharing, fhir, scale, group, replay.
+    /// Phases to leave out: null, query, paced, sharing, fhir, scale, group, replay, import.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     /// Folder for data directories and bodies, about 2 GB; it should lie on a real disk. Next to this program if not

@@ -12,6 +12,7 @@ use storage::{Clock, Deletion, Health, PointBatch, Storage, StorageConfig, TimeR
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Fault, FaultKind, Loc, Result};
 use crate::export::Export;
+use crate::import::batch::Collector;
 use crate::ingest;
 use crate::ingest::stream::StreamMetrics;
 use crate::latest::{Latest, LatestCache};
@@ -124,6 +125,11 @@ impl Engine {
     /// As [`Storage::append`].
     pub async fn append(&self, batch: PointBatch) -> Result<()> {
         Ok(self.storage.append(batch)?.await?)
+    }
+
+    /// For what an importer finds, checked as of now.
+    pub fn collector(&self) -> Collector {
+        Collector::new(self.catalogue.clone(), self.metrics.ids(), self.clock.now_us())
     }
 
     /// `{"latest":{…}}` of a user: newest per metric, nothing later than now.

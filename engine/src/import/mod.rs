@@ -11,9 +11,12 @@
 //! Not here: jobs, uploads, whose points they are; how the pieces of several files become the total of a day.
 
 pub mod apple;
-pub mod health_auto_export;
+pub mod batch;
 pub mod counter;
+pub mod day;
 pub mod garmin;
+pub mod health_auto_export;
+mod withdraw;
 
 use std::fmt;
 

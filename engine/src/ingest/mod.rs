@@ -30,7 +30,7 @@ mod columns;
 mod json;
 mod malformed;
 pub mod stream;
-mod validate;
+pub(crate) mod validate;
 
 use std::cell::Cell;
 

@@ -13,11 +13,11 @@ use crate::number;
 use crate::time::DAY_US;
 
 /// How far ahead of now a time may lie: clocks of watches run wrong, and time zones get lost.
-pub(super) const AHEAD_US_MAX: i64 = DAY_US;
+pub(crate) const AHEAD_US_MAX: i64 = DAY_US;
 
 /// What is wrong with a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Complaint {
+pub(crate) enum Complaint {
     Missing,
     NotObject,
     NotArray,
@@ -120,7 +120,7 @@ impl Faults {
 
 /// Whether a time may be stored.
 #[inline]
-pub(super) fn check_time(at_us: i64, now_us: i64) -> Result<i64, Complaint> {
+pub(crate) fn check_time(at_us: i64, now_us: i64) -> Result<i64, Complaint> {
     if at_us < 0 {
         Err(Complaint::BeforeEpoch)
     } else if at_us > now_us.saturating_add(AHEAD_US_MAX) {
@@ -131,12 +131,12 @@ pub(super) fn check_time(at_us: i64, now_us: i64) -> Result<i64, Complaint> {
 }
 
 /// Whether a text may be a source.
-pub(super) fn check_source(text: &str) -> Result<(), Complaint> {
+pub(crate) fn check_source(text: &str) -> Result<(), Complaint> {
     check_text(text, SOURCE_CHARS_MAX)
 }
 
 /// Whether a text may be a device id.
-pub(super) fn check_device(text: &str) -> Result<(), Complaint> {
+pub(crate) fn check_device(text: &str) -> Result<(), Complaint> {
     check_text(text, DEVICE_CHARS_MAX)
 }
 

@@ -100,6 +100,15 @@ pub enum Failure {
     /// The mail file cannot be used.
     #[error("mail")]
     Mail(#[from] crate::mail::MailError),
+    /// A file was not imported.
+    #[error("import")]
+    Import(#[from] super::import::ImportError),
+    /// Files were not imported to their end.
+    #[error("{files} of the files were not read to their end")]
+    Incomplete {
+        /// How many.
+        files: usize,
+    },
     /// No runtime.
     #[error("start the runtime")]
     Runtime(#[source] std::io::Error),
@@ -125,6 +134,7 @@ impl Failure {
             Self::Damaged { .. } | Self::Tampered { .. } | Self::StillDamaged { .. } => 4,
             Self::Unknown { .. } => 5,
             Self::StillThere { .. } => 6,
+            Self::Incomplete { .. } => 7,
             _ => 1,
         }
     }

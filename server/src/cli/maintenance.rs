@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::erasure::Eraser;
 use crate::fhir::bulk::Folder;
+use crate::imports::Uploads;
 use crate::mail::Mailer;
 
 /// Longest answer to a question, bytes.
@@ -103,8 +104,8 @@ fn finish_erasures(config: &Config, storage: &Arc<Storage>) -> Result<usize, Fai
             return Ok(0);
         };
         let mail = Mailer::open(config)?;
-        let files = Folder::new(&config.storage.data_dir);
-        let eraser = Eraser::new(control.clone(), Arc::clone(storage), mail.clone(), files);
+        let (files, uploads) = (Folder::new(&config.storage.data_dir), Arc::new(Uploads::new(config)));
+        let eraser = Eraser::new(control.clone(), Arc::clone(storage), mail.clone(), files, uploads);
         let finished = eraser.catch_up().await?;
         mail.close().await;
         if storage.has_erased() && !control.vacuum().await? {

@@ -1,7 +1,8 @@
-//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key | webhooks | smart`.
+//! The command line: `avycenna serve | demo | import | compact | verify | repair | control | user | key | webhooks | smart`.
 //!
-//! Each command reads the same configuration. `user`, `key`, `webhooks` and `smart` work on the control database, also
-//! while the server runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
+//! Each command reads the same configuration, but for `import`, which is a client. `user`, `key`, `webhooks` and `smart`
+//! work on the control database, also while the server runs; `compact`, `verify`, `repair` and `control` want the data
+//! directory for themselves.
 //!
 //! | exit code | meaning                                                              |
 //! |-----------|----------------------------------------------------------------------|
@@ -12,11 +13,13 @@
 //! | 4         | damage was found (`verify`), or is still there (`repair`)            |
 //! | 5         | no such user, key, webhook or SMART client                           |
 //! | 6         | something of an erased person is still there (`verify --erased`)     |
+//! | 7         | an import ended as partial or failed                                 |
 
 mod control;
 mod demo;
 mod erased;
 mod failure;
+mod import;
 mod key;
 mod maintenance;
 mod options;
@@ -46,6 +49,7 @@ Exit codes:
   4  damage was found (verify), or is still there (repair)
   5  no such user, key, webhook or SMART client
   6  something of an erased person is still there (verify --erased)
+  7  an import ended as partial or failed
 
 Configuration: flags over environment (AVYCENNA_<SECTION>_<KEY>) over avycenna.toml over defaults.
 `avycenna serve --print-config` shows every key, its value and where it came from.";
@@ -64,6 +68,8 @@ enum Command {
     Serve(serve::Serve),
     /// Shows a server with lifelike data.
     Demo(demo::Demo),
+    /// Sends files of a watch or phone to a server.
+    Import(import::Import),
     /// Finishes everything that the storage would do in time: level 0 emptied, deletions applied.
     Compact(maintenance::Compact),
     /// Reads every stored byte and reports damage. Changes nothing.
@@ -135,6 +141,7 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
     match command {
         Command::Serve(serve) => serve.run(terminal),
         Command::Demo(demo) => demo.run(terminal),
+        Command::Import(import) => import.run(terminal),
         Command::Compact(compact) => compact.run(terminal),
         Command::Verify(verify) => verify.run(terminal),
         Command::Repair(repair) => repair.run(terminal),

@@ -15,6 +15,9 @@ const PREFIX: &str = "AVYCENNA_";
 const FILE_VARIABLE: &str = "AVYCENNA_CONFIG";
 const FILE_NAME: &str = "avycenna.toml";
 
+/// A client's key, which is no setting of a server.
+pub(crate) const CLIENT_KEY_VARIABLE: &str = "AVYCENNA_KEY";
+
 /// Shorter names that are taken too: section, the other name, the key.
 const OTHER_NAMES: [(&str, &str, &str); 1] = [("control", "url", "database_url")];
 
@@ -104,7 +107,7 @@ fn overrides(sources: &Sources) -> Result<Vec<Leaf>, Error> {
     environment.sort();
     for (name, text) in environment {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if name == FILE_VARIABLE || name.starts_with(TEST_PREFIX) {
+        if [FILE_VARIABLE, CLIENT_KEY_VARIABLE].contains(&name.as_str()) || name.starts_with(TEST_PREFIX) {
             continue;
         }
         let Some((section, key)) = rest.split_once('_') else {

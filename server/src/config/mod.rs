@@ -12,6 +12,7 @@
 mod auth;
 mod control;
 mod fhir;
+mod imports;
 mod limits;
 mod listen;
 mod log;
@@ -36,10 +37,12 @@ use serde::{Deserialize, Serialize};
 pub use self::auth::{Auth, JWT_SECRET_BYTES_MIN, parse_secret};
 pub use self::control::{Control, Database};
 pub use self::fhir::Fhir;
+pub use self::imports::Imports;
 pub use self::limits::Limits;
 pub use self::listen::{Listen, Network};
 pub use self::log::{Format, Log};
 pub use self::mail::Mail;
+pub(crate) use self::merge::CLIENT_KEY_VARIABLE;
 pub use self::merge::{Sources, TEST_PREFIX};
 pub use self::secret::{MASK, Secret, SecretUrl};
 pub use self::secrets::{SECRETS_KEY_BYTES, Secrets, parse_secrets_key};
@@ -60,6 +63,8 @@ pub struct Config {
     pub control: Control,
     /// Outgoing mail.
     pub mail: Mail,
+    /// Files that people send.
+    pub imports: Imports,
     /// Where webhooks may lead.
     pub webhooks: Webhooks,
     /// The FHIR face.
@@ -149,6 +154,7 @@ impl Config {
             ("control", self.control.check()),
             ("mail", self.mail.check()),
             ("fhir", self.fhir.check()),
+            ("imports", self.imports.check()),
             ("webhooks", self.webhooks.check()),
             ("secrets", self.secrets.check()),
             ("limits", self.limits.check()),

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryTrait, Select, Statement, Value};
 
 use super::repository::{
-    Place, audit, bulk, check_ins, deliveries, grants, leases, outbox, sessions, symptoms, webhooks,
+    Place, audit, bulk, check_ins, deliveries, grants, imports, leases, outbox, sessions, symptoms, webhooks,
 };
 use super::tests::Fixture;
 
@@ -42,6 +42,8 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, audit::select_after("p", 9, 9)).await,
         plan(&fixture, grants::select_active_after("d", "p", 9)).await,
         plan(&fixture, bulk::select_next("here")).await,
+        plan(&fixture, imports::select_of_user("u")).await,
+        plan(&fixture, imports::select_waiting("s")).await,
     ];
     insta::assert_snapshot!(plans.join("\n"), @r"
     SEARCH check_ins USING INDEX check_ins_by_user (user_id=? AND checked_in_at>?)
@@ -61,6 +63,8 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
     SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq>?)
     SEARCH grants USING INDEX grants_one_active (doctor_id=? AND patient_id>?)
     SEARCH bulk_jobs USING INDEX bulk_jobs_by_turn (place=? AND status=?)
+    SEARCH imports USING INDEX imports_by_user (user_id=?)
+    SEARCH imports USING INDEX imports_waiting (server=?)
     ");
 }
 

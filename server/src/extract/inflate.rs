@@ -52,6 +52,13 @@ pub(crate) fn name_codings(mut response: Response) -> Response {
     response
 }
 
+/// A decoder of zstd whose window is bounded.
+pub(crate) fn zstd_decoder<W: Write>(out: W) -> io::Result<zstd::stream::write::Decoder<'static, W>> {
+    let mut decoder = zstd::stream::write::Decoder::new(out)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(decoder)
+}
+
 /// Why inflating stopped.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -76,11 +83,7 @@ impl Inflater {
         let out = Bounded { bytes: Vec::new(), bytes_max, lease, refusal: None };
         Ok(Self(match coding {
             Coding::Gzip => Decoder::Gzip(Box::new(flate2::write::MultiGzDecoder::new(out))),
-            Coding::Zstd => {
-                let mut decoder = zstd::stream::write::Decoder::new(out)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Decoder::Zstd(decoder)
-            }
+            Coding::Zstd => Decoder::Zstd(zstd_decoder(out)?),
         }))
     }
 

@@ -72,11 +72,16 @@ impl FromRequest<AppState> for Payload {
         let slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, format!("the body took over {} s", limits.body_s));
         let answer = tokio::time::timeout(limits.body_time(), read).await.map_err(slow)?;
         if answer.is_err() {
-            // Closing while the client still sends would reset the connection, and the client would never read why.
-            drop(tokio::time::timeout(LINGER, skip(&mut body, limits.body_bytes_max)).await);
+            linger(&mut body, limits.body_bytes_max).await;
         }
         answer
     }
+}
+
+/// Reads and forgets what is left of a refused body, for a moment. Closing while the client still sends would reset the
+/// connection, and the client would never read why.
+pub(crate) async fn linger(body: &mut Body, bytes_max: usize) {
+    drop(tokio::time::timeout(LINGER, skip(body, bytes_max)).await);
 }
 
 /// Reads and forgets what is left of a refused body, so many bytes at most.
@@ -139,7 +144,7 @@ fn refused(refusal: Refusal, coding: Coding) -> ApiError {
 }
 
 /// The next bytes; `None` at the end. Trailers are skipped.
-async fn next_piece(body: &mut Body) -> Result<Option<bytes::Bytes>, ApiError> {
+pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<bytes::Bytes>, ApiError> {
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tower::Service;
@@ -25,6 +25,9 @@ use crate::stream::Growing;
 
 /// Shorter answers are not compressed.
 pub const COMPRESS_BYTES_MIN: u16 = 1_024;
+
+/// Where files are sent to.
+const FILES: &str = "/api/v1/imports";
 
 /// What is compressed: what is long enough, has not been compressed already, and is not waited for line by line.
 type Worthwhile = And<And<And<SizeAbove, NotForContentType>, NotForContentType>, Look>;
@@ -106,13 +109,21 @@ impl Edge {
         self.state.rates.admit_address(client, request.uri().path())
     }
 
+    /// Longest time until an answer begins: that to a file comes behind the whole file.
+    fn time_of<B>(&self, request: &Request<B>) -> Duration {
+        let config = &self.state.config;
+        let is_file = request.method() == Method::POST && request.uri().path() == FILES;
+        let more = if is_file { config.imports.upload_time() } else { Duration::ZERO };
+        config.limits.request_time().saturating_add(more)
+    }
+
     /// The router's answer; a panic or a wait without end is an answer too.
     async fn route<B>(&self, request: Request<B>) -> Response
     where
         B: hyper::body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let limit: Duration = self.state.config.limits.request_time();
+        let limit = self.time_of(&request);
         let asks_compression = request.headers().contains_key(header::ACCEPT_ENCODING);
         let answered = async {
             if asks_compression {
@@ -183,7 +194,7 @@ fn log_cause(response: &mut Response, id: &HeaderValue) {
 
 /// What the access log says of a request: never its query, which may name people.
 struct Seen {
-    method: axum::http::Method,
+    method: Method,
     path: String,
     version: Version,
 }

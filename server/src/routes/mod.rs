@@ -10,6 +10,8 @@ mod fields;
 pub mod grants;
 pub mod health;
 pub(crate) mod ids;
+pub mod imports;
+pub mod integrations;
 pub mod sessions;
 pub mod shape;
 pub mod symptoms;

@@ -59,3 +59,8 @@ pub enum Severity {
     /// At once a doctor's business.
     Critical,
 }
+
+/// A file as it is.
+#[derive(Debug, ToSchema)]
+#[schema(format = Binary, min_length = 1)]
+pub struct FileBytes(pub String);

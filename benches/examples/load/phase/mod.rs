@@ -3,6 +3,7 @@
 mod bulk;
 mod durable;
 mod fhir;
+mod import;
 mod paced;
 mod quiet;
 mod resource;
@@ -91,7 +92,7 @@ impl<'a> Bench<'a> {
             let first = bench.data_dir("main");
             std::fs::create_dir(&first)?;
             bench.keys = accounts::create(&first, people)?;
-            for name in ["group", "replay"] {
+            for name in ["group", "replay", "import"] {
                 copy_folder(&first, &bench.data_dir(name))?;
             }
         }
@@ -129,6 +130,9 @@ impl<'a> Bench<'a> {
         }
         if self.args.url.is_none() && !self.args.skips("replay") {
             self.replay(&traffic, empty_start)?;
+        }
+        if self.args.url.is_none() && !self.args.skips("import") {
+            self.import()?;
         }
         if self.rss_peak_bytes > 0 {
             let peak = self.rss_peak_bytes as f64 / MIB;

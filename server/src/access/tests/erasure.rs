@@ -6,9 +6,9 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::*;
 use crate::access::audit;
-use crate::control::entities::{bulk_file, bulk_job, smart_client};
+use crate::control::entities::{bulk_file, bulk_job, day_piece, day_total, smart_client};
 use crate::control::pages::TRAILS;
-use crate::control::repository::{bulk, erasures, smart};
+use crate::control::repository::{bulk, days, erasures, smart};
 
 const PATH: &str = "/users/me";
 
@@ -49,6 +49,7 @@ impl Life {
         assert_eq!(stage.post(&ada.token, "/symptoms", symptom).await.0, 201);
         for person in [&ada, &bo] {
             // One of their own, and what their doctor was told of them.
+            keep_days(&stage, person).await;
             let webhook = json!({"url": "https://8.8.8.8/hook", "events": ["grant.revoked"]});
             let (_, webhook) = stage.post(&person.token, "/webhooks", webhook).await;
             let test = format!("/webhooks/{}/test", webhook["id"].as_str().unwrap());
@@ -134,6 +135,29 @@ impl Life {
     }
 }
 
+/// A file that waits to be imported, and what totals of days are made of.
+async fn keep_days(stage: &Stage, person: &Person) {
+    let (status, import) = stage.send_file(&person.token, "?format=garmin&priority=watch", None, "a file").await;
+    assert_eq!(status, 202, "{import}");
+    let (user_id, sender, daily) = (person.id.clone(), "garmin".to_owned(), "steps".to_owned());
+    let piece = day_piece::Model {
+        user_id: user_id.clone(),
+        sender: sender.clone(),
+        daily: daily.clone(),
+        day: 20_000,
+        source: "watch".to_owned(),
+        device: String::new(),
+        pieces: vec![1],
+        is_settled: 1,
+    };
+    let origin = "pieces".to_owned();
+    let total = day_total::Model { user_id, sender, daily, day: 20_000, start: 1, value: 2.0, origin };
+    let write = stage.state.control.write().await.unwrap();
+    days::put_pieces(write.on(), vec![piece]).await.unwrap();
+    days::put_totals(write.on(), &[total]).await.unwrap();
+    write.commit().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_account_is_erased_by_its_owner_alone_who_says_so_twice() {
     let life = Life::on(Database::new().await).await;
@@ -210,6 +234,9 @@ async fn gone(database: Database) {
     let told: Vec<_> = feed["events"].as_array().unwrap().iter().map(|event| &event["data"]["patient_id"]).collect();
     assert_eq!(told, [&json!(bo.id), &json!(bo.id)], "{feed}");
     assert!(erasures::pending(stage.state.control.read()).await.unwrap().is_empty());
+    let uploads = std::fs::read_dir(stage.state.config.storage.data_dir.join("imports")).unwrap();
+    let uploads = uploads.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with("imp_"));
+    assert_eq!(uploads.count(), 1, "her file is gone, his waits");
     assert!(stage.state.engine.storage().is_erased(storage::UserId::parse(&ada.id).unwrap()));
     let mail = life.mail_file();
     assert!(!mail.contains(&ada.email) && mail.contains(&bo.email), "{mail}");

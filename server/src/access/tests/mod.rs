@@ -23,6 +23,7 @@ use storage::{ManualClock, Place, StorageConfig};
 use crate::auth::{Auth, NewKey, NewUser, Role, Scopes};
 use crate::config::Config;
 use crate::control::tests::Fixture as Database;
+use crate::imports::Imports;
 use crate::mail::Mailer;
 use crate::middleware::Edge;
 use crate::state::AppState;
@@ -82,6 +83,19 @@ impl Stage {
         Self { edge, state, clock: Arc::clone(&database.clock), database }
     }
 
+    /// As [`Self::on`], with imports that a test has made.
+    pub(crate) async fn importing(database: Database, imports: impl FnOnce(&AppState) -> Imports) -> Self {
+        let mut stage = Self::on(database).await;
+        stage.state.imports = imports(&stage.state);
+        stage.rewire();
+        stage
+    }
+
+    /// Lets requests see what was changed of the state.
+    pub(crate) fn rewire(&mut self) {
+        self.edge = Edge::new(crate::router::router(self.state.clone()), self.state.clone());
+    }
+
     /// Another process on the database of `stage`.
     pub(crate) async fn with_state_of(stage: &Self) -> Self {
         let database = stage.database.again().await;
@@ -134,6 +148,34 @@ impl Stage {
         }
         let request = request.body(body.map_or(Body::empty(), |body| Body::from(body.to_string()))).unwrap();
         let response = self.ask(request).await;
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Sends a body as it is; `path` is below `/api/v1`.
+    pub(crate) async fn send_body(&self, who: &Header, path: &str, body: &'static str) -> (u16, Value) {
+        let request = Request::builder().method("POST").uri(format!("/api/v1{path}")).header(who.0, &who.1);
+        let response = self.edge.answer(request.body(Body::from(body)).unwrap(), PEER).await;
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Sends a file, which may be coded.
+    pub(crate) async fn send_file(
+        &self,
+        who: &Header,
+        query: &str,
+        coding: Option<&str>,
+        file: impl Into<Body>,
+    ) -> (u16, Value) {
+        let path = format!("/api/v1/imports{query}");
+        let mut request = Request::builder().method("POST").uri(path).header(who.0, &who.1);
+        if let Some(coding) = coding {
+            request = request.header("content-encoding", coding);
+        }
+        let response = self.edge.answer(request.body(file.into()).unwrap(), PEER).await;
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

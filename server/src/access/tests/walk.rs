@@ -38,7 +38,7 @@ const SYMPTOMS: Statuses = [401, 403, 403, 403, 403, 403, 403, 403, 200, 403, 40
 const POINTS: Statuses = [401, 403, 403, 403, 403, 403, 403, 200, 403, 200, 403];
 
 /// Method and path as the description has them; the query or body that makes the request a good one; the answers.
-const TABLE: [(&str, &str, &str, Statuses); 63] = [
+const TABLE: [(&str, &str, &str, Statuses); 69] = [
     ("GET", "/healthz", "", OPEN),
     ("GET", "/readyz", "", OPEN),
     ("POST", "/api/v1/auth/register", "{}", LOGIN),
@@ -113,6 +113,13 @@ const TABLE: [(&str, &str, &str, Statuses); 63] = [
     ("GET", "/api/v1/audit", "", OWN),
     ("GET", "/api/v1/audit", "?limit=1", OWN),
     ("GET", "/api/v1/export", "", OWN),
+    // There is no file.
+    ("POST", "/api/v1/imports", "?format=garmin", [401, 403, 422, 422, 422, 422, 422, 422, 422, 422, 422]),
+    ("GET", "/api/v1/imports", "", OWN),
+    ("GET", "/api/v1/imports/{id}", "", FOREIGN),
+    ("DELETE", "/api/v1/imports/{id}", "", FOREIGN),
+    ("POST", "/api/v1/integrations/garmin/push", "{}", OWN),
+    ("POST", "/api/v1/integrations/health-auto-export", r#"{"data": {"metrics": []}}"#, OWN),
 ];
 
 /// What wants a key with both scopes.
@@ -137,6 +144,7 @@ struct Cast {
     session: String,
     webhook: String,
     delivery: String,
+    import: String,
     /// Between the patient and a doctor who does not ask.
     grant: String,
 }
@@ -188,7 +196,9 @@ impl Cast {
         let webhook = webhook["id"].as_str().unwrap().to_owned();
         let (_, delivery) = stage.post(&patient.token, &format!("/webhooks/{webhook}/test"), json!({})).await;
         let delivery = delivery["id"].as_str().unwrap().to_owned();
-        Self { stage, patient, people, check_in, symptom, key, session, webhook, delivery, grant }
+        let (_, import) = stage.send_file(&patient.token, "?format=garmin", None, "a file").await;
+        let import = import["id"].as_str().unwrap().to_owned();
+        Self { stage, patient, people, check_in, symptom, key, session, webhook, delivery, import, grant }
     }
 
     /// The credentials with which an actor asks; the wrong scope is the one that the method does not need, and either
@@ -211,6 +221,7 @@ impl Cast {
             _ if path.contains("/api-keys/") => &self.key,
             _ if path.contains("/sessions/") => &self.session,
             _ if path.contains("/webhooks/") => &self.webhook,
+            _ if path.contains("/imports/") => &self.import,
             _ => &self.grant,
         };
         path.replace("{patient_id}", &self.patient.id)

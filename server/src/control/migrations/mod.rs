@@ -7,6 +7,7 @@ mod m004_webhooks;
 mod m005_export;
 mod m006_proof;
 mod m007_forgotten;
+mod m008_imports;
 mod m009_smart;
 mod m011_fhir;
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m005_export::Migration),
             Box::new(m006_proof::Migration),
             Box::new(m007_forgotten::Migration),
+            Box::new(m008_imports::Migration),
             Box::new(m009_smart::Migration),
             Box::new(m011_fhir::Migration),
         ]

@@ -5,10 +5,10 @@ use sea_orm::{QuerySelect, sea_query::OnConflict, sea_query::Query};
 
 use super::super::entities::erasure::{Column, Entity, Model};
 use super::super::entities::{
-    api_key, bulk_file, bulk_job, check_in, grant, otp, refresh_token, session, smart_client, symptom, user,
+    api_key, bulk_file, bulk_job, check_in, grant, import, otp, refresh_token, session, smart_client, symptom, user,
 };
 use super::super::error::{Result, at};
-use super::outbox;
+use super::{days, outbox};
 
 /// Unfinished erasures that are taken up at once.
 const PENDING_MAX: u64 = 100;
@@ -45,6 +45,10 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
         .add(grant::Column::PatientEmail.eq(&person.email));
     grant::Entity::delete_many().filter(of_theirs).exec(on).await.map_err(at("erase grants"))?;
     outbox::forget_person(on, id).await?;
+    // Files without a row are removed behind the transaction, or at the next start.
+    let imports = import::Entity::delete_many().filter(import::Column::UserId.eq(id));
+    imports.exec(on).await.map_err(at("erase imports"))?;
+    days::erase(on, id).await?;
     let keys = api_key::Entity::delete_many().filter(api_key::Column::UserId.eq(id));
     keys.exec(on).await.map_err(at("erase API keys"))?;
     let files = bulk_file::Entity::delete_many().filter(bulk_file::Column::PatientId.eq(id));

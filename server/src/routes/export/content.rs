@@ -11,6 +11,7 @@ use super::super::audit::record_of;
 use super::super::check_ins::CheckIn;
 use super::super::grants::schema::{IncomingGrant, OutgoingGrant};
 use super::super::grants::{incoming_of, outgoing_of};
+use super::super::imports::Import;
 use super::super::symptoms::Symptom;
 use super::super::time::rfc3339;
 use super::super::users::User;
@@ -18,7 +19,9 @@ use super::super::webhooks::schema::Webhook;
 use crate::access::invitation::status_at;
 use crate::auth::Principal;
 use crate::control::entities::{check_in, grant, session, smart_client, symptom, user};
-use crate::control::repository::{Place, api_keys, audit, check_ins, grants, sessions, smart, symptoms, webhooks};
+use crate::control::repository::{
+    Place, api_keys, audit, check_ins, grants, imports, sessions, smart, symptoms, webhooks,
+};
 use crate::export::Failure;
 use crate::export::document::{Document, Section};
 use crate::export::sink::Sink;
@@ -37,6 +40,7 @@ const OUTGOING: Section = Section { name: "outgoing_grants", record: "outgoing_g
 const API_KEYS: Section = Section { name: "api_keys", record: "api_key" };
 const WEBHOOKS: Section = Section { name: "webhooks", record: "webhook" };
 const SMART_CLIENTS: Section = Section { name: "smart_clients", record: "smart_client" };
+const IMPORTS: Section = Section { name: "imports", record: "import" };
 const SESSIONS: Section = Section { name: "sessions", record: "session" };
 const AUDIT: Section = Section { name: "audit", record: "audit_record" };
 const METRICS: Section = Section { name: "metrics", record: "metric" };
@@ -51,6 +55,7 @@ struct Counts {
     api_keys: u64,
     webhooks: u64,
     smart_clients: u64,
+    imports: u64,
     sessions: u64,
     audit: u64,
     points: u64,
@@ -186,6 +191,11 @@ impl Content {
         counts.smart_clients = self.list(document, &SMART_CLIENTS, (), async |()| {
             let rows = smart::of_user(control.read(), &user_id).await?;
             Ok((rows.into_iter().map(of_smart_client).collect(), None))
+        })?;
+        // Those that have not ended, and at most [`imports::ENDED_MAX`] besides.
+        counts.imports = self.list(document, &IMPORTS, (), async |()| {
+            let rows = imports::of_user(control.read(), &user_id).await?;
+            Ok((rows.into_iter().map(Import::from).collect(), None))
         })?;
         counts.sessions = self.list(document, &SESSIONS, Place::START, async |place| {
             let rows = sessions::after(control.read(), &user_id, &place, PAGE_ROWS).await?;

@@ -2,10 +2,10 @@
 //!
 //! FHIR describes itself by `/metadata`; these operations are not in the OpenAPI description.
 
+mod bulk;
 mod code_system;
 mod device;
 mod lastn;
-mod bulk;
 mod metadata;
 mod observation;
 mod patient;

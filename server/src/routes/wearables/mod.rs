@@ -136,6 +136,7 @@ async fn delete_metric(
     known(&state, &metric)?;
     let times = range_to_delete(raw.as_deref())?;
     state.engine.delete(principal.user, &metric, times).await?;
+    state.imports.forget(principal.user, &metric, times).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

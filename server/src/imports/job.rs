@@ -1,0 +1,313 @@
+//! One import: the thread that reads a file.
+//!
+//! ```text
+//! importer ─▶ Reading (drops what was acknowledged before) ─▶ Intake ─▶ Appender
+//!                 every few seconds, and where much waits: days kept, all acknowledged, the row notes how far it is
+//! ```
+
+use std::fmt;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use engine::import::{Fault, Found, Sink, Stop};
+use storage::UserId;
+use tokio::runtime::Handle;
+
+use super::append::{Appender, Patience};
+use super::halt::Halt;
+use super::intake::Intake;
+use super::report::{Report, Skipped};
+use super::{Failure, Imports, Person, keep, totals};
+use crate::control::entities::import;
+use crate::control::repository::imports::{self, Advance};
+
+/// Longest time between two notes of how far an import is.
+const NOTE_EVERY: Duration = Duration::from_secs(2);
+
+/// Calls of an importer between two notes at most: what is read again in vain after a crash.
+const CALLS_MAX: u64 = 1 << 18;
+
+/// How an import ended.
+#[derive(Debug)]
+enum End {
+    /// Read to its end.
+    Whole,
+    /// Broken, or no such file.
+    Broken(String),
+    /// It could not be read; the cause is in the log.
+    Unreadable,
+}
+
+/// Reads a file to its end, or until it is to stop. What is not done then is taken up by the next start.
+///
+/// # Errors
+/// [`Failure`] for what the next start takes up again.
+pub(super) fn run(all: &Imports, row: &import::Model, halt: &Halt, runtime: &Handle) -> Result<(), Failure> {
+    let mut job = match Reading::begin(all, row, halt, runtime) {
+        Ok(job) => job,
+        Err(Failure::Gone) => return Ok(all.uploads().remove(&row.id)?),
+        Err(failure) => return Err(failure),
+    };
+    let end = if row.status == imports::CANCELED { Err(Failure::Halted) } else { job.read() };
+    let end = end.and_then(|end| job.commit().map(|()| end));
+    match end {
+        Ok(end) => {
+            job.settle()?;
+            job.end(&end)?;
+        }
+        Err(Failure::Halted) if halt.is_canceled() || row.status == imports::CANCELED => {
+            // What was taken stays, and the totals follow it.
+            job.patience_again();
+            job.settle()?;
+            let write = job.person.wait(all.control().write())?;
+            job.person.wait(async {
+                imports::delete(write.on(), &row.id).await?;
+                write.commit().await
+            })?;
+        }
+        Err(Failure::Gone) => {}
+        Err(failure) => return Err(failure),
+    }
+    Ok(all.uploads().remove(&row.id)?)
+}
+
+/// A file that is being read.
+struct Reading<'a> {
+    all: &'a Imports,
+    row: &'a import::Model,
+    halt: &'a Halt,
+    person: Person,
+    intake: Intake,
+    out: Appender,
+    /// Calls of the importer until now.
+    calls: u64,
+    /// As many were acknowledged before.
+    taken: u64,
+    noted_calls: u64,
+    noted: Duration,
+    bytes: u64,
+    failure: Option<Failure>,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(all: &'a Imports, row: &'a import::Model, halt: &'a Halt, runtime: &Handle) -> Result<Self, Failure> {
+        let user = UserId::parse(&row.user_id).ok_or(Failure::Gone)?;
+        let person = all.person(user, sender(&row.format), runtime.clone())?;
+        let intake = Intake::new(&person.engine, person.user, Report::parse(&row.report));
+        let patience =
+            Patience { runtime: person.runtime.clone(), halt: halt.clone(), memtable_bytes: all.memtable_bytes() };
+        let out = Appender::new(person.engine.storage(), Some(patience));
+        let taken = u64::try_from(row.calls_taken).unwrap_or(0);
+        let (noted, bytes) = (all.clock().elapsed(), u64::try_from(row.bytes_read).unwrap_or(0));
+        Ok(Self {
+            all,
+            row,
+            halt,
+            person,
+            intake,
+            out,
+            calls: 0,
+            taken,
+            noted_calls: taken,
+            noted,
+            bytes,
+            failure: None,
+        })
+    }
+
+    fn read(&mut self) -> Result<End, Failure> {
+        let path = self.all.uploads().path(&self.row.id);
+        let started = async {
+            let write = self.all.control().write().await?;
+            let started = imports::start(write.on(), &self.row.id, self.all.control().now_us()).await?;
+            write.commit().await?;
+            Ok::<_, Failure>(started)
+        };
+        if !self.person.wait(started)? {
+            self.halt.cancel();
+            return Err(Failure::Halted);
+        }
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::error!(import = self.row.id, %error, "the file of an import cannot be opened");
+                return Ok(End::Unreadable);
+            }
+        };
+        let reader = self.all.inner.readers.of(&self.row.format);
+        let read = catch_unwind(AssertUnwindSafe(|| reader(file, self)));
+        match read {
+            Ok(Ok(())) => Ok(End::Whole),
+            Ok(Err(Fault::Stopped(_))) => Err(self.failure.take().unwrap_or(Failure::Halted)),
+            Ok(Err(fault @ Fault::Broken { .. })) => Ok(End::Broken(fault.to_string())),
+            Ok(Err(Fault::Io(error))) => {
+                tracing::error!(import = self.row.id, %error, "the file of an import cannot be read");
+                Ok(End::Unreadable)
+            }
+            Err(_) => {
+                // The panic hook has logged message and place.
+                self.all.panicked();
+                Ok(End::Unreadable)
+            }
+        }
+    }
+
+    /// Makes all that was found durable, and notes how far it is.
+    fn commit(&mut self) -> Result<(), Failure> {
+        if self.taken > 0 && self.calls <= self.taken {
+            // What was acknowledged before is being read again.
+            self.noted = self.all.clock().elapsed();
+            return Ok(());
+        }
+        if let Some(batch) = self.intake.rest()? {
+            self.out.send(batch)?;
+        }
+        let _turn = self.all.turn(&self.person);
+        keep_days(&self.person, &mut self.intake, &mut self.out)?;
+        self.out.drain()?;
+        let advance = Advance {
+            bytes_read: i64::try_from(self.bytes).unwrap_or(i64::MAX),
+            calls_taken: i64::try_from(self.calls.max(self.taken)).unwrap_or(i64::MAX),
+            report: self.intake.report().text(),
+        };
+        let noted = async {
+            let write = self.all.control().write().await?;
+            let noted = imports::advance(write.on(), &self.row.id, &advance, self.all.control().now_us()).await?;
+            write.commit().await?;
+            Ok::<_, Failure>(noted)
+        };
+        let is_wanted = self.person.wait(noted)?;
+        (self.noted_calls, self.noted) = (self.calls, self.all.clock().elapsed());
+        if is_wanted {
+            return Ok(());
+        }
+        // Canceled by way of another server, or gone with its owner.
+        self.halt.cancel();
+        Err(Failure::Halted)
+    }
+
+    /// Hands on what is enough for a batch, and commits where much waits.
+    fn pass(&mut self) -> Result<(), Failure> {
+        if self.halt.is_asked() {
+            return Err(Failure::Halted);
+        }
+        if let Some(batch) = self.intake.ripe()? {
+            self.out.send(batch)?;
+        }
+        if self.intake.is_full() || self.calls - self.noted_calls >= CALLS_MAX { self.commit() } else { Ok(()) }
+    }
+
+    /// From here on there is nobody who could cancel.
+    fn patience_again(&mut self) {
+        let patience = Patience {
+            runtime: self.person.runtime.clone(),
+            halt: self.all.last_halt(),
+            memtable_bytes: self.all.memtable_bytes(),
+        };
+        self.out = Appender::new(self.person.engine.storage(), Some(patience));
+    }
+
+    fn settle(&mut self) -> Result<(), Failure> {
+        totals::settle(self.all, &self.person, &mut self.intake, &mut self.out)
+    }
+
+    /// Writes down how it ended.
+    fn end(&self, end: &End) -> Result<(), Failure> {
+        let mut report = self.intake.report();
+        let (status, error) = match end {
+            End::Whole => ("done", None),
+            End::Broken(what) if report.has_points() => {
+                let reason = "the file is broken from here on".to_owned();
+                report.skipped.push(Skipped { reason, count: 1, example: what.clone() });
+                ("partial", None)
+            }
+            End::Broken(what) => ("failed", Some(what.clone())),
+            End::Unreadable => {
+                let status = if report.has_points() { "partial" } else { "failed" };
+                (status, Some("the file could not be read; the server's log says why".to_owned()))
+            }
+        };
+        let bytes = if matches!(end, End::Whole) { self.row.bytes } else { i64::try_from(self.bytes).unwrap_or(0) };
+        let row = import::Model {
+            status: status.to_owned(),
+            bytes_read: bytes.min(self.row.bytes),
+            calls_taken: i64::try_from(self.calls).unwrap_or(i64::MAX),
+            report: report.text(),
+            error,
+            updated_at: self.all.control().now_us(),
+            ..self.row.clone()
+        };
+        let ended = async {
+            let write = self.all.control().write().await?;
+            imports::end(write.on(), &row).await?;
+            write.commit().await?;
+            Ok::<_, Failure>(())
+        };
+        self.person.wait(ended)?;
+        tracing::info!(import = row.id, user = row.user_id, status, "an import ended");
+        Ok(())
+    }
+
+    fn stop(&mut self, failure: Failure) -> Stop {
+        self.failure = Some(failure);
+        Stop::Asked
+    }
+}
+
+/// Keeps what was found of days, and hands on the points of pieces.
+pub(super) fn keep_days(person: &Person, intake: &mut Intake, out: &mut Appender) -> Result<(), Failure> {
+    let days = intake.days();
+    if !days.held.is_empty() {
+        let kept = person.wait(keep::keep(person, &days))?;
+        for keep::Point { daily, owner, at, value } in kept.points {
+            if let Some(owner) = days.owners.get(owner) {
+                intake.point(daily.piece_metric(), value, at, owner.maker());
+            }
+            if let Some(batch) = intake.ripe()? {
+                out.send(batch)?;
+            }
+        }
+        for _ in 0..kept.left {
+            intake.skip("more parts of a day than a server keeps", &keep::ITEMS_A_DAY_MAX);
+        }
+        if let Some(batch) = intake.rest()? {
+            out.send(batch)?;
+        }
+    }
+    if days.said.is_empty() { Ok(()) } else { totals::remember(person, &days) }
+}
+
+/// The source of totals of a format.
+fn sender(format: &str) -> &'static str {
+    if format == super::APPLE_HEALTH { super::APPLE_HEALTH } else { super::GARMIN }
+}
+
+impl Sink for Reading<'_> {
+    fn found(&mut self, found: Found<'_>) -> Result<(), Stop> {
+        self.calls += 1;
+        if self.calls > self.taken {
+            self.intake.found(found);
+            return self.pass().map_err(|failure| self.stop(failure));
+        }
+        if self.halt.is_asked() { Err(self.stop(Failure::Halted)) } else { Ok(()) }
+    }
+
+    fn skipped(&mut self, reason: &'static str, example: &dyn fmt::Display) {
+        self.calls += 1;
+        if self.calls > self.taken {
+            self.intake.skip(reason, example);
+        }
+    }
+
+    fn reached(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.bytes = self.bytes.max(bytes);
+        if self.halt.is_asked() {
+            return Err(self.stop(Failure::Halted));
+        }
+        if self.all.clock().elapsed().saturating_sub(self.noted) < NOTE_EVERY {
+            return Ok(());
+        }
+        self.commit().map_err(|failure| self.stop(failure))
+    }
+}
