@@ -28,6 +28,7 @@ const FAILURE: &str = "Failure";
         (name = "grants", description = "A patient lets a doctor in"),
         (name = "webhooks", description = "A doctor's system is told what happens"),
         (name = "audit", description = "Who has read what"),
+        (name = "sql", description = "Questions of one's own making"),
         (name = "export", description = "Everything of one's own"),
         (name = "accounts", description = "People, sessions"),
         (name = "api-keys", description = "Keys for pipelines"),

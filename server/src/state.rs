@@ -14,6 +14,7 @@ use crate::fhir::Fhir;
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
+use crate::sql::Queries;
 use crate::stream::Streams;
 use crate::webhooks::Webhooks;
 
@@ -48,6 +49,8 @@ pub struct AppState {
     pub streams: Arc<Streams>,
     /// What is observed, and the names of observations.
     pub fhir: Arc<Fhir>,
+    /// Places for queries in SQL.
+    pub queries: Arc<Queries>,
 }
 
 impl AppState {
@@ -68,6 +71,7 @@ impl AppState {
         let streams = Arc::new(Streams::new(&config.limits));
         let metrics = Metrics::new();
         let fhir = Arc::new(Fhir::new(&config.fhir, engine.catalogue()));
+        let queries = Arc::new(Queries::new(&config.limits, metrics.clone()));
         Self {
             engine,
             control,
@@ -83,6 +87,7 @@ impl AppState {
             exports,
             streams,
             fhir,
+            queries,
         }
     }
 }

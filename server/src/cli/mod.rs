@@ -1,7 +1,8 @@
-//! The command line: `avycenna serve | demo | compact | verify | repair | control | user | key | webhooks`.
+//! The command line: `avycenna serve | demo | sql | files | compact | verify | repair | control | user | key | webhooks`.
 //!
 //! Each command reads the same configuration. `user`, `key` and `webhooks` work on the control database, also while
-//! the server runs; `compact`, `verify`, `repair` and `control` want the data directory for themselves.
+//! the server runs; `sql` asks a running server; `files` looks; `compact`, `verify`, `repair` and `control` want the data
+//! directory for themselves.
 //!
 //! | exit code | meaning                                                              |
 //! |-----------|----------------------------------------------------------------------|
@@ -17,10 +18,12 @@ mod control;
 mod demo;
 mod erased;
 mod failure;
+mod files;
 mod key;
 mod maintenance;
 mod options;
 mod serve;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -63,6 +66,10 @@ enum Command {
     Serve(serve::Serve),
     /// Shows a server with lifelike data.
     Demo(demo::Demo),
+    /// Asks a running server in SQL.
+    Sql(sql::Sql),
+    /// Lists the Parquet files that count, for other programs.
+    Files(files::Files),
     /// Finishes everything that the storage would do in time: level 0 emptied, deletions applied.
     Compact(maintenance::Compact),
     /// Reads every stored byte and reports damage. Changes nothing.
@@ -132,6 +139,8 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
     match command {
         Command::Serve(serve) => serve.run(terminal),
         Command::Demo(demo) => demo.run(terminal),
+        Command::Sql(sql) => sql.run(terminal),
+        Command::Files(files) => files.run(terminal),
         Command::Compact(compact) => compact.run(terminal),
         Command::Verify(verify) => verify.run(terminal),
         Command::Repair(repair) => repair.run(terminal),

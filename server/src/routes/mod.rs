@@ -10,6 +10,7 @@ mod fields;
 pub mod grants;
 pub mod health;
 mod ids;
+pub mod query;
 pub mod sessions;
 pub mod shape;
 pub mod symptoms;

@@ -7,6 +7,7 @@ mod m004_webhooks;
 mod m005_export;
 mod m006_proof;
 mod m007_forgotten;
+mod m008_sql;
 mod m011_fhir;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m005_export::Migration),
             Box::new(m006_proof::Migration),
             Box::new(m007_forgotten::Migration),
+            Box::new(m008_sql::Migration),
             Box::new(m011_fhir::Migration),
         ]
     }

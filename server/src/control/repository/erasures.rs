@@ -6,7 +6,7 @@ use sea_orm::{QuerySelect, sea_query::OnConflict, sea_query::Query};
 use super::super::entities::erasure::{Column, Entity, Model};
 use super::super::entities::{api_key, check_in, grant, otp, refresh_token, session, symptom, user};
 use super::super::error::{Result, at};
-use super::outbox;
+use super::{audit_many, outbox};
 
 /// Unfinished erasures that are taken up at once.
 const PENDING_MAX: u64 = 100;
@@ -29,7 +29,7 @@ pub async fn begin(on: &impl ConnectionTrait, person: &user::Model, codes: &[Vec
 }
 
 /// Deletes the rows of a person, table by table: a table that names people is named here. The trails of reads are not:
-/// they stay, with ids alone.
+/// they stay, with ids alone, and lose the texts of queries that name the person.
 async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[Vec<u8>]) -> Result<()> {
     let id = person.id.as_str();
     let check_ins = check_in::Entity::delete_many().filter(check_in::Column::UserId.eq(id));
@@ -56,6 +56,7 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
     sessions.exec(on).await.map_err(at("erase sessions"))?;
     let codes = otp::Entity::delete_many().filter(otp::Column::EmailHash.is_in(codes.iter().cloned()));
     codes.exec(on).await.map_err(at("erase one-time codes"))?;
+    audit_many::forget_queries(on, [id, &person.email]).await?;
     user::Entity::delete_many().filter(user::Column::Id.eq(id)).exec(on).await.map_err(at("erase a user"))?;
     Ok(())
 }
