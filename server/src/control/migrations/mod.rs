@@ -10,6 +10,7 @@ mod m007_forgotten;
 mod m008_imports;
 mod m009_smart;
 mod m011_fhir;
+mod m012_sql;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m008_imports::Migration),
             Box::new(m009_smart::Migration),
             Box::new(m011_fhir::Migration),
+            Box::new(m012_sql::Migration),
         ]
     }
 }
