@@ -3,7 +3,7 @@
 /// What a caller does about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The input is wrong, and [`Error::Invalid`] says where: 422.
+    /// The input is wrong, and [`Error::Invalid`] or [`Error::Statement`] says where: 422.
     Invalid,
     /// The thing asked for does not exist (a metric): 404 or 422, as the place in the request says.
     Unknown,
@@ -67,6 +67,26 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
+/// A bound of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Its run took too long.
+    Time,
+    /// Its text, its rows or its memory were too much.
+    Size,
+}
+
+/// Where in a statement something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Somewhere.
+    Text,
+    /// At this byte of its text.
+    Byte(usize),
+    /// In the parameter of this number, the first being 0.
+    Param(usize),
+}
+
 /// An error of the engine.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -91,8 +111,18 @@ pub enum Error {
     /// A query hit its bound.
     #[error("the query hit its bound: {what}")]
     Budget {
-        /// Which bound, with its value and unit.
+        /// Which one.
+        bound: Bound,
+        /// The same with its value and unit.
         what: String,
+    },
+    /// SQL that cannot be answered: the planner's words, or those of a row that an expression failed at.
+    #[error("{msg}")]
+    Statement {
+        /// What is wrong.
+        msg: String,
+        /// Where.
+        place: Place,
     },
     /// A Parquet file could not be made or written.
     #[error("write Parquet: {0}")]
@@ -106,7 +136,7 @@ impl Error {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Invalid(_) | Self::Statement { .. } => ErrorKind::Invalid,
             Self::UnknownMetric(_) => ErrorKind::Unknown,
             Self::Budget { .. } => ErrorKind::Budget,
             Self::Catalogue { .. } | Self::Parquet(_) | Self::Query(_) => ErrorKind::Internal,

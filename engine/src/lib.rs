@@ -27,3 +27,4 @@ pub use crate::export::{Export, Points, Series};
 pub use crate::query::{Aggregate, BucketQuery, BucketWidth, JsonBody, WindowQuery};
 pub use crate::render::json::points::{PointWriter, Style};
 pub use crate::render::parquet::PointFile;
+pub use crate::render::table::Format;

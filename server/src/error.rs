@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::error::{Bound, Place};
 use engine::{ErrorKind, Fault, FaultKind, Loc};
 use serde_json::{Value, json};
 
@@ -181,6 +182,27 @@ impl ApiError {
         self
     }
 
+    /// The text, or the first fault's with the byte of the statement that it is at: for who is not answered in JSON.
+    pub fn words(&self) -> String {
+        match &self.detail {
+            Detail::Text(text) => text.clone().into_owned(),
+            Detail::Faults(faults) => {
+                let fault = faults.first().unwrap_or(&Value::Null);
+                let msg = fault["msg"].as_str().unwrap_or_default();
+                match fault["loc"][2].as_u64() {
+                    Some(at) if fault["loc"][1] == "sql" => format!("{msg} (at byte {at} of the statement)"),
+                    Some(nth) if fault["loc"][1] == "params" => format!("{msg} (parameter {})", nth + 1),
+                    _ => msg.to_owned(),
+                }
+            }
+        }
+    }
+
+    /// Why, for the log.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -253,7 +275,20 @@ impl From<engine::Error> for ApiError {
             // The account went while the points were on their way.
             engine::Error::Storage(storage::Error::Erased { .. }) => crate::auth::AuthError::Invalid.into(),
             engine::Error::UnknownMetric(_) => Self::not_found("no such metric; /api/v1/wearables/metrics lists them"),
-            engine::Error::Budget { what } => Self::timed_out(format!("the query hit its bound: {what}")),
+            engine::Error::Budget { bound: Bound::Time, what } => {
+                Self::timed_out(format!("the query hit its bound: {what}"))
+            }
+            engine::Error::Budget { bound: Bound::Size, what } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the query hit its bound: {what}"))
+            }
+            engine::Error::Statement { msg, place } => {
+                let loc: &[Loc] = match place {
+                    Place::Text => &[Loc::Key("body"), Loc::Key("sql")],
+                    Place::Byte(at) => &[Loc::Key("body"), Loc::Key("sql"), Loc::Index(at)],
+                    Place::Param(nth) => &[Loc::Key("body"), Loc::Key("params"), Loc::Index(nth)],
+                };
+                Self::fault(loc, msg, FaultKind::Value)
+            }
             error => match kind {
                 ErrorKind::Overloaded => {
                     Self::overloaded("too much is waiting to be written; try again in a moment").because(&error)
@@ -336,6 +371,7 @@ mod tests {
         let statuses = [poisoned, full, overloaded, corrupt].map(|error| ApiError::from(error).status().as_u16());
         assert_eq!(statuses, [503, 507, 503, 500]);
         assert_eq!(ApiError::from(engine::Error::UnknownMetric("x".into())).status(), 404);
-        assert_eq!(ApiError::from(engine::Error::Budget { what: "30 s".into() }).status(), 504);
+        let budget = |bound| ApiError::from(engine::Error::Budget { bound, what: "30 s".into() }).status().as_u16();
+        assert_eq!([Bound::Time, Bound::Size].map(budget), [504, 413]);
     }
 }

@@ -1,7 +1,7 @@
 //! Looks for damage, and repairs it only as far as a person says so.
 //!
 //! [`verify`] reads every byte that the storage keeps and changes nothing. [`repair`] names what would be lost before
-//! it drops anything, and asks.
+//! it drops anything, and asks. [`live_files`] says which Parquet files count.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -77,6 +77,16 @@ pub fn verify(place: &Place) -> Result<Report> {
         }
         Ok(report)
     })
+}
+
+/// The Parquet files of the newest manifest version, in its order; none where there is no version yet. Changes nothing and
+/// takes no lock: of a directory that a server uses, a file may be gone a moment later.
+///
+/// # Errors
+/// [`Error::Corrupt`] for a damaged manifest; I/O.
+pub fn live_files(place: &Place) -> Result<Vec<FileMeta>> {
+    let version = runtime()?.block_on(ManifestStore::new(objects(place)).latest())?;
+    Ok(version.unwrap_or_default().files)
 }
 
 async fn look_at_file(objects: &Arc<dyn object_store::ObjectStore>, file: &FileMeta) -> Result<Vec<Finding>> {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
@@ -21,7 +23,7 @@ use crate::query::bucket::Buckets;
 use crate::query::budget::to_error;
 use crate::query::cursor::Position;
 use crate::query::metrics::Metrics;
-use crate::query::sql::{Bounds, Sql};
+use crate::query::sql::{Bounds, Pieces, Query, Sql, Statement};
 use crate::query::window::Window;
 use crate::query::{Aggregate, BucketQuery, JsonBody, WindowQuery};
 use crate::render::body::{BucketPieces, WindowPieces, whole_or_stream};
@@ -52,7 +54,7 @@ pub struct Engine {
     catalogue: Catalogue,
     metrics: Arc<Metrics>,
     cache: Arc<LatestCache>,
-    sql: Sql,
+    pub(crate) sql: Sql,
     /// In which our own plans run; made once.
     task: Arc<TaskContext>,
 }
@@ -225,14 +227,32 @@ impl Engine {
         }
     }
 
-    /// Runs read-only SQL over `points`, `latest`, `metrics`, limited to the rows of `visible` (sorted, distinct).
-    ///
-    /// The stream ends with an error when it hits a bound; [`crate::query::budget::to_error`] says which.
+    /// Plans read-only SQL over `points`, `latest`, `metrics`, limited to the rows of `statement.visible`. Nothing is read
+    /// before the query runs.
     ///
     /// # Errors
-    /// [`crate::Error::Query`] with the planner's message, [`crate::Error::Budget`] for a bound that was hit.
-    pub async fn sql(&self, visible: Arc<[UserId]>, sql: &str) -> Result<SendableRecordBatchStream> {
-        self.sql.run(sql, self.storage.snapshot(), self.latest_of(visible)).await
+    /// [`crate::Error::Statement`] with the planner's message, [`crate::Error::Budget`] for a bound that was hit.
+    pub async fn prepare(&self, statement: Statement) -> Result<Query> {
+        let latest = self.latest_of(Arc::clone(&statement.visible));
+        self.sql.prepare(statement, latest).await
+    }
+
+    /// The columns that a statement gives, and those that it takes: its parameters, named `$1` …
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub async fn describe(&self, statement: Statement) -> Result<(SchemaRef, SchemaRef)> {
+        let latest = self.latest_of(Arc::clone(&statement.visible));
+        self.sql.describe(statement, latest).await
+    }
+
+    /// Runs SQL without parameters; see [`Self::prepare`].
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub async fn sql(&self, visible: Arc<[UserId]>, sql: &str) -> Result<Pieces<RecordBatch>> {
+        let statement = Statement { visible, sql: sql.to_owned(), params: Vec::new(), permit: None };
+        Ok(self.prepare(statement).await?.batches())
     }
 
     /// All points of a user, metric by metric, to be read at the caller's own pace.

@@ -13,7 +13,7 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use futures::Stream;
 
 use super::leaf::external;
-use crate::error::Error;
+use crate::error::{Bound, Error};
 
 /// What an error of DataFusion means to the caller: one of ours that travelled inside is taken out again, and memory
 /// that ran out is a bound that was hit.
@@ -25,14 +25,14 @@ pub fn to_error(error: DataFusionError) -> Error {
         return own.clone();
     }
     if matches!(root, DataFusionError::ResourcesExhausted(_)) {
-        return Error::Budget { what: "memory of one query (`query_memory_bytes`)".to_owned() };
+        return Error::Budget { bound: Bound::Size, what: "memory of one query (`query_memory_bytes`)".to_owned() };
     }
     Error::Query(Arc::new(error))
 }
 
 /// The error of a query that ran too long.
 pub(crate) fn too_slow(time_max: Duration) -> Error {
-    Error::Budget { what: format!("{} ms of time", time_max.as_millis()) }
+    Error::Budget { bound: Bound::Time, what: format!("{} ms of time", time_max.as_millis()) }
 }
 
 /// A stream that ends with [`Error::Budget`] when it takes too long or gives too many rows.
@@ -87,7 +87,8 @@ impl Stream for Bounded {
                     self.rows_left = left;
                     Poll::Ready(Some(Ok(batch)))
                 } else {
-                    let error = Error::Budget { what: format!("{} rows in one answer", self.rows_max) };
+                    let error =
+                        Error::Budget { bound: Bound::Size, what: format!("{} rows in one answer", self.rows_max) };
                     self.fail(error)
                 }
             }

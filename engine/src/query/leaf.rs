@@ -13,6 +13,7 @@ use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
 };
@@ -27,6 +28,11 @@ pub(crate) trait Source: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What keeps the stream from being made at all.
     fn open(&self, partition: usize) -> Result<SendableRecordBatchStream>;
+
+    /// What was counted while it ran, for `EXPLAIN ANALYZE`: of the caller's rows, and of nothing else.
+    fn metrics(&self) -> Option<MetricsSet> {
+        None
+    }
 
     /// What `EXPLAIN` shows behind the name: the question, never paths or what is stored.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
@@ -90,6 +96,10 @@ impl<S: Source> ExecutionPlan for LeafExec<S> {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         if children.is_empty() { Ok(self) } else { internal_err!("{} has no inputs", S::NAME) }
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.source.metrics()
     }
 
     fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

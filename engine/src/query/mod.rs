@@ -8,7 +8,7 @@ pub mod budget;
 pub(crate) mod cursor;
 pub(crate) mod leaf;
 pub(crate) mod metrics;
-pub(crate) mod sql;
+pub mod sql;
 pub(crate) mod window;
 
 use bytes::Bytes;

@@ -1,5 +1,6 @@
-//! Batches to the bytes of an answer.
+//! Answers as bytes.
 
 pub(crate) mod body;
 pub(crate) mod json;
 pub(crate) mod parquet;
+pub(crate) mod table;

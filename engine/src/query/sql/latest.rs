@@ -13,15 +13,18 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::TryStreamExt;
 
 use super::pushdown::Narrowed;
+use super::tables::Reach;
 use crate::latest::Latest;
 use crate::latest::plan::schema;
-use crate::query::leaf::{LeafExec, Source, properties};
+use crate::query::leaf::{LeafExec, Source, external, properties};
 
 /// The newest points of the people in `all`.
 #[derive(Debug)]
 pub(super) struct LatestTable {
     /// The question for everybody who may be seen.
     pub(super) all: Latest,
+    /// Whom a plan reaches.
+    pub(super) reach: Reach,
 }
 
 #[async_trait]
@@ -53,6 +56,7 @@ impl TableProvider for LatestTable {
         if let Some(wanted) = Narrowed::by(filters).users {
             latest.users = latest.users.iter().filter(|user| wanted.contains(user.as_str())).copied().collect();
         }
+        self.reach.add(&latest.users).map_err(external)?;
         let Some(projection) = projection else { return Ok(latest.plan()) };
         let schema = Arc::new(schema().project(projection)?);
         let properties = properties(Arc::clone(&schema), 1);

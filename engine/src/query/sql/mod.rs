@@ -6,13 +6,24 @@
 //! ([`FUNCTIONS_LEFT_OUT`]); nothing spills to disk, where it would outlive an erasure.
 
 mod catalogue;
+mod hold;
 mod latest;
+mod local_day;
+mod output;
+mod param;
+mod placeholder;
 mod points;
+mod pool;
 mod pushdown;
+mod query;
+mod refusal;
+mod slices;
+mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
@@ -20,26 +31,38 @@ use datafusion::catalog::{
 };
 use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults};
-use datafusion::prelude::{SessionConfig, SessionContext};
-use storage::Snapshot;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::prelude::SessionConfig;
 
+use self::hold::HoldBelowWindows;
 use self::latest::LatestTable;
+use self::local_day::LocalDay;
+pub use self::param::Param;
 use self::points::PointsTable;
-use super::budget::{Bounded, to_error, too_slow};
+pub use self::pool::Pieces;
+use self::pool::Pool;
+pub use self::query::{Permit, Query, Statement};
+use self::refusal::refused;
+use self::tables::{Moment, Reach};
+use super::budget::{to_error, too_slow};
 use crate::catalogue::Catalogue;
-use crate::error::{Error, Result};
+use crate::error::{Bound, Error, Result};
 use crate::latest::Latest;
 
-const CATALOG: &str = "avycenna";
-const SCHEMA: &str = "public";
+/// The catalogue of every caller's tables.
+pub const CATALOG: &str = "avycenna";
+/// The schema of every caller's tables.
+pub const SCHEMA: &str = "public";
 /// Longest text of a query, bytes.
-const SQL_BYTES_MAX: usize = 64 << 10;
+pub const SQL_BYTES_MAX: usize = 64 << 10;
+/// Most values of a query.
+pub const PARAMS_MAX: usize = 1_000;
 /// Most partitions of one query.
 const PARTITIONS_MAX: usize = 4;
 
@@ -60,7 +83,7 @@ const FUNCTIONS_LEFT_OUT: [&str; 10] = [
 /// Bounds of one query.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounds {
-    /// Memory of all queries that run, bytes.
+    /// Memory of one query, bytes.
     pub(crate) memory_bytes: usize,
     /// Longest run, planning and streaming included.
     pub(crate) time_max: Duration,
@@ -68,9 +91,10 @@ pub(crate) struct Bounds {
     pub(crate) rows_max: usize,
 }
 
-/// What all calls share: functions, rules and the memory budget.
+/// What all calls share: functions, rules and threads.
 pub(crate) struct Sql {
     template: SessionState,
+    pool: Arc<Pool>,
     metrics: RecordBatch,
     bounds: Bounds,
 }
@@ -85,74 +109,108 @@ impl Sql {
     /// Prepares sessions.
     ///
     /// # Errors
-    /// DataFusion's, for bounds that it does not take.
+    /// DataFusion's, for bounds that it does not take; the system's, if it has no thread.
     pub(crate) fn new(catalogue: &Catalogue, bounds: Bounds) -> Result<Self> {
         let runtime = runtime(bounds.memory_bytes).map_err(to_error)?;
-        let partitions = std::thread::available_parallelism().map_or(1, usize::from).min(PARTITIONS_MAX);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(false)
-            .with_target_partitions(partitions);
-        config.options_mut().execution.enable_recursive_ctes = false;
+            .with_target_partitions(threads.min(PARTITIONS_MAX));
+        let options = config.options_mut();
+        options.execution.enable_recursive_ctes = false;
+        options.sql_parser.collect_spans = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
         let functions = SessionStateDefaults::default_scalar_functions();
         let is_left_out = |name: &str| FUNCTIONS_LEFT_OUT.contains(&name);
-        let functions = functions.into_iter().filter(|function| !is_left_out(function.name())).collect();
+        let functions = functions.into_iter().filter(|function| !is_left_out(function.name()));
+        let own = Arc::new(ScalarUDF::new_from_impl(LocalDay::new()));
         let template = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
-            .with_scalar_functions(functions)
+            .with_scalar_functions(functions.chain([own]).collect())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_physical_optimizer_rule(Arc::new(HoldBelowWindows))
             .build();
-        Ok(Self { template, metrics: catalogue::rows(catalogue)?, bounds })
+        Ok(Self { template, pool: Arc::new(Pool::new(threads)?), metrics: catalogue::rows(catalogue)?, bounds })
     }
 
-    /// The budget and configuration in which our own plans run, too.
+    /// The configuration in which our own plans run, too.
     pub(crate) fn task(&self) -> Arc<datafusion::execution::TaskContext> {
         self.template.task_ctx()
     }
 
-    /// Plans and begins one query over the rows of `latest.users`.
+    /// Plans a query over the rows of `latest.users`. Nothing is read.
     ///
     /// # Errors
-    /// [`Error::Query`] with the planner's message, [`Error::Budget`].
-    pub(crate) async fn run(&self, sql: &str, snapshot: Snapshot, latest: Latest) -> Result<SendableRecordBatchStream> {
-        if sql.len() > SQL_BYTES_MAX {
-            return Err(Error::Budget { what: format!("{SQL_BYTES_MAX} bytes of SQL") });
-        }
-        let deadline = tokio::time::Instant::now() + self.bounds.time_max;
-        let begun = tokio::time::timeout_at(deadline, Box::pin(self.begin(sql, snapshot, latest))).await;
-        let stream = begun.map_err(|_| too_slow(self.bounds.time_max))?.map_err(to_error)?;
-        Ok(Box::pin(Bounded::new(stream, deadline, self.bounds.time_max, self.bounds.rows_max)))
+    /// [`Error::Statement`] with the planner's message, [`Error::Budget`].
+    pub(crate) async fn prepare(&self, statement: Statement, latest: Latest) -> Result<Query> {
+        let began = tokio::time::Instant::now();
+        let Statement { sql, params, permit, .. } = statement;
+        let session = self.session(&sql, latest)?;
+        let (pool, bounds) = (Arc::clone(&self.pool), self.bounds.clone());
+        let time_max = bounds.time_max;
+        let planned = self.pool.run(async move {
+            let logical = session.logical(&sql).await?;
+            let logical = param::bind(logical, &params, |error| refused(error, &sql))?;
+            let plan = session.state.create_physical_plan(&logical).await.map_err(|error| refused(error, &sql))?;
+            let users = session.reach.close();
+            let (context, spent) = (session.state.task_ctx(), began.elapsed());
+            Ok(Query { plan, context, pool, users, bounds, spent, sql: sql.into(), permit })
+        });
+        tokio::time::timeout_at(began + time_max, planned).await.map_err(|_| too_slow(time_max))?
     }
 
-    async fn begin(
-        &self,
-        sql: &str,
-        snapshot: Snapshot,
-        latest: Latest,
-    ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let mut state = self.template.clone();
-        state.register_catalog_list(self.catalogs(snapshot, latest)?);
-        let plan = state.create_logical_plan(sql).await?;
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&plan)?;
-        let frame = SessionContext::new_with_state(state).execute_logical_plan(plan).await?;
-        frame.execute_stream().await
+    /// The columns that a statement gives, and those that it takes: its parameters.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub(crate) async fn describe(&self, statement: Statement, latest: Latest) -> Result<(SchemaRef, SchemaRef)> {
+        let Statement { sql, permit, .. } = statement;
+        let session = self.session(&sql, latest)?;
+        let described = self.pool.run(async move {
+            let _permit = permit;
+            let plan = session.logical(&sql).await?;
+            let params = param::shape(&plan).map_err(|error| refused(error, &sql))?;
+            Ok((output::plain_schema(plan.schema().as_arrow()), params))
+        });
+        let time_max = self.bounds.time_max;
+        tokio::time::timeout(time_max, described).await.map_err(|_| too_slow(time_max))?
+    }
+
+    /// A state in which the caller's tables are all there is.
+    fn session(&self, sql: &str, latest: Latest) -> Result<Session> {
+        if sql.len() > SQL_BYTES_MAX {
+            return Err(Error::Budget { bound: Bound::Size, what: format!("{SQL_BYTES_MAX} bytes of SQL") });
+        }
+        let reach = Reach::new();
+        let catalogs = self.catalogs(latest, &reach).map_err(to_error)?;
+        let env = RuntimeEnvBuilder::from_runtime_env(self.template.runtime_env())
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(self.bounds.memory_bytes)))
+            .build_arc()
+            .map_err(to_error)?;
+        let mut state = SessionStateBuilder::new_from_existing(self.template.clone()).with_runtime_env(env).build();
+        state.register_catalog_list(catalogs);
+        // What `now()` is.
+        state.mark_start_execution();
+        Ok(Session { state, reach })
     }
 
     /// The tables of one caller, and nothing else.
-    fn catalogs(&self, snapshot: Snapshot, latest: Latest) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
-        let points = PointsTable { snapshot, metrics: Arc::clone(&latest.metrics), visible: Arc::clone(&latest.users) };
+    fn catalogs(&self, latest: Latest, reach: &Reach) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
+        let points = PointsTable {
+            moment: Moment::of(&latest.storage),
+            metrics: Arc::clone(&latest.metrics),
+            visible: Arc::clone(&latest.users),
+            reach: reach.clone(),
+        };
         let metrics = MemTable::try_new(self.metrics.schema(), vec![vec![self.metrics.clone()]])?;
         let schema = MemorySchemaProvider::new();
         schema.register_table("points".to_owned(), Arc::new(points))?;
-        schema.register_table("latest".to_owned(), Arc::new(LatestTable { all: latest }))?;
+        schema.register_table("latest".to_owned(), Arc::new(LatestTable { all: latest, reach: reach.clone() }))?;
         schema.register_table("metrics".to_owned(), Arc::new(metrics))?;
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(schema))?;
@@ -162,9 +220,37 @@ impl Sql {
     }
 }
 
+/// Where one statement is planned.
+struct Session {
+    state: SessionState,
+    reach: Reach,
+}
+
+impl Session {
+    /// The plan of a statement that reads, its parameters open.
+    async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
+        let planned = async {
+            let dialect = self.state.config().options().sql_parser.dialect;
+            let mut statement = self.state.sql_to_statement(sql, &dialect)?;
+            placeholder::number(&mut statement)?;
+            let plan = self.state.statement_to_plan(statement).await?;
+            SQLOptions::new()
+                .with_allow_ddl(false)
+                .with_allow_dml(false)
+                .with_allow_statements(false)
+                .verify_plan(&plan)?;
+            Ok(plan)
+        };
+        Box::pin(planned).await.map_err(|error| refused(error, sql))
+    }
+}
+
 fn runtime(memory_bytes: usize) -> Result<Arc<RuntimeEnv>, DataFusionError> {
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()
 }
+
+#[cfg(test)]
+mod tests;

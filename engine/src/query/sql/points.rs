@@ -11,13 +11,16 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::{StreamExt, TryStreamExt, stream};
 use storage::schema::text_type;
-use storage::{Columns, Selection, Snapshot, TimeRange, UserId, Users};
+use storage::{Columns, Selection, TimeRange, UserId, Users};
 
 use super::pushdown::Narrowed;
+use super::slices::slices;
+use super::tables::{Moment, Reach};
 use crate::query::leaf::{LeafExec, Source, external, properties};
 use crate::query::malformed;
 use crate::query::metrics::Metrics;
@@ -56,11 +59,13 @@ const ALL: [Column; 7] =
 #[derive(Debug)]
 pub(super) struct PointsTable {
     /// What exists.
-    pub(super) snapshot: Snapshot,
+    pub(super) moment: Moment,
     /// The catalogue's metrics.
     pub(super) metrics: Arc<Metrics>,
     /// Whose rows there are; sorted, distinct.
     pub(super) visible: Arc<[UserId]>,
+    /// Whom a plan reaches.
+    pub(super) reach: Reach,
 }
 
 #[async_trait]
@@ -74,14 +79,7 @@ impl TableProvider for PointsTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let inexact = |filter: &&Expr| {
-            if Narrowed::is_narrowed_by(filter) {
-                TableProviderFilterPushDown::Inexact
-            } else {
-                TableProviderFilterPushDown::Unsupported
-            }
-        };
-        Ok(filters.iter().map(inexact).collect())
+        Ok(filters.iter().map(|filter| Narrowed::grade(filter)).collect())
     }
 
     async fn scan(
@@ -104,18 +102,20 @@ impl TableProvider for PointsTable {
             Some(wanted) => self.visible.iter().filter(|user| wanted.contains(user.as_str())).copied().collect(),
             None => Arc::clone(&self.visible),
         };
+        self.reach.add(&users).map_err(external)?;
         let is_wanted = |key: &str| narrowed.metrics.as_ref().is_none_or(|wanted| wanted.contains(key));
         let metrics = (0..).zip(self.metrics.entries()).filter(|(_, entry)| is_wanted(&entry.key));
         let metrics: Vec<i32> = metrics.map(|(place, _)| place).collect();
         let pieces = pieces(&metrics, &users, state.config().target_partitions().max(1));
         let properties = properties(Arc::clone(&schema), pieces.len());
         let points = Points {
-            snapshot: self.snapshot.clone(),
+            moment: self.moment.clone(),
             metrics: Arc::clone(&self.metrics),
             pieces,
             times: narrowed.times,
             columns: columns.into(),
             schema,
+            counted: ExecutionPlanMetricsSet::new(),
         };
         Ok(LeafExec::new(points, properties))
     }
@@ -150,13 +150,14 @@ struct Piece {
 /// The scan below a caller's query.
 #[derive(Debug)]
 struct Points {
-    snapshot: Snapshot,
+    moment: Moment,
     metrics: Arc<Metrics>,
     /// Per partition.
     pieces: Vec<Vec<Piece>>,
     times: TimeRange,
     columns: Arc<[Column]>,
     schema: SchemaRef,
+    counted: ExecutionPlanMetricsSet,
 }
 
 impl Source for Points {
@@ -170,7 +171,7 @@ impl Source for Points {
             source_device_id: wants(Column::Device),
             acceptance: false,
         };
-        let (snapshot, times) = (self.snapshot.clone(), self.times);
+        let (snapshot, times) = (self.moment.snapshot().clone(), self.times);
         let table = Table {
             metrics: Arc::clone(&self.metrics),
             read: columns.schema(),
@@ -178,17 +179,34 @@ impl Source for Points {
             schema: Arc::clone(&self.schema),
         };
         let table = Arc::new(table);
+        let rows = MetricBuilder::new(&self.counted).output_rows(partition);
         let pieces = self.pieces.get(partition).cloned().unwrap_or_default();
         let batches = stream::iter(pieces).flat_map(move |Piece { metric, users }| {
             let table = Arc::clone(&table);
             let Some(entry) = usize::try_from(metric).ok().and_then(|place| table.metrics.entries().get(place)) else {
                 return stream::empty().boxed();
             };
-            let selection = Selection { metric: entry.id, users: Users::Sorted(users), times };
-            let batches = snapshot.read(selection, columns).map_err(external);
-            batches.and_then(move |batch| futures::future::ready(table.rows(&batch, metric))).boxed()
+            let (id, snapshot) = (entry.id, snapshot.clone());
+            let slices = slices(snapshot.live_files(), &entry.key, &users, times);
+            let batches = stream::iter(slices).flat_map(move |slice| {
+                let users = match *slice.users {
+                    [user] => Users::One(user),
+                    _ => Users::Sorted(slice.users),
+                };
+                snapshot.read(Selection { metric: id, users, times: slice.times }, columns).map_err(external)
+            });
+            let rows = rows.clone();
+            let counted = move |batch: RecordBatch| {
+                rows.add(batch.num_rows());
+                futures::future::ready(table.rows(&batch, metric))
+            };
+            batches.and_then(counted).boxed()
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.counted.clone_inner())
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -230,7 +230,7 @@ async fn count(state: &AppState, people: Arc<[UserId]>) -> Result<u64, engine::E
     let mut batches = state.engine.sql(people, "SELECT count(*) FROM points").await?;
     let mut points = 0;
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|error| engine::Error::Query(Arc::new(error)))?;
+        let batch = batch?;
         let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
         points += column.map_or(0, |column| column.values().iter().sum::<i64>());
     }

@@ -34,6 +34,8 @@ pub struct Counters {
     pub syncs: u64,
     /// Bytes written to files.
     pub written_bytes: u64,
+    /// Bytes read from files.
+    pub read_bytes: u64,
 }
 
 impl SimDisk {
@@ -267,8 +269,9 @@ impl fmt::Debug for SimFile {
 
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
         state.power()?;
+        state.counters.read_bytes += buf.len() as u64;
         state.inode(self.id)?.volatile.read(buf, offset)
     }
 

@@ -25,10 +25,13 @@ pub(crate) struct Bucket {
 
 /// A range of time during which the zone's offset does not change.
 #[derive(Debug, Clone, Copy)]
-struct Steady {
-    start: i64,
-    end: i64,
-    offset_us: i64,
+pub(crate) struct Steady {
+    /// First microsecond inside.
+    pub(crate) start: i64,
+    /// First microsecond behind.
+    pub(crate) end: i64,
+    /// What the zone's clocks are ahead of UTC, microseconds.
+    pub(crate) offset_us: i64,
 }
 
 /// The buckets of one width in one zone.
@@ -79,7 +82,11 @@ impl Grid {
         Ok(Bucket { start: start.max(steady.start), end: start.saturating_add(width_us).min(steady.end) })
     }
 
-    fn steady(&mut self, at_us: i64) -> Result<Steady, jiff::Error> {
+    /// The range around a time in which the clocks do not change.
+    ///
+    /// # Errors
+    /// As [`Self::bucket_of`].
+    pub(crate) fn steady(&mut self, at_us: i64) -> Result<Steady, jiff::Error> {
         if let Some(steady) = self.steady
             && steady.start <= at_us
             && at_us < steady.end

@@ -1,15 +1,15 @@
 //! What of a caller's filters may narrow the read: plain comparisons on metric, user and time, and nothing else.
 //!
-//! Whatever is taken here only makes the read smaller; the filter itself stays above the scan ("inexact"). Anything
-//! that computes stays there alone, where it sees the caller's rows only: below, its error or its time could tell of
-//! others' rows.
+//! A comparison that is taken here whole ("exact") is answered by the read itself; of one that is taken in part
+//! ("inexact") the filter stays above the scan as well. Anything that computes stays there alone, where it sees the
+//! caller's rows only: below, its error or its time could tell of others' rows.
 
 use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, Operator};
+use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, Operator, TableProviderFilterPushDown};
 use storage::TimeRange;
 
 /// What a read is narrowed to; `None` is not narrowed.
@@ -19,7 +19,7 @@ pub(super) struct Narrowed {
     pub(super) metrics: Option<BTreeSet<String>>,
     /// Ids of users.
     pub(super) users: Option<BTreeSet<String>>,
-    /// Times; never narrower than the filters.
+    /// Times.
     pub(super) times: TimeRange,
 }
 
@@ -33,9 +33,20 @@ impl Narrowed {
         narrowed
     }
 
-    /// Whether a filter narrows anything.
-    pub(super) fn is_narrowed_by(filter: &Expr) -> bool {
-        Self::by([filter]) != Self::by([])
+    /// Whether a filter narrows the read, and whether nothing of it is left to be done above.
+    pub(super) fn grade(filter: &Expr) -> TableProviderFilterPushDown {
+        use TableProviderFilterPushDown::{Exact, Inexact, Unsupported};
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+                match (Self::grade(left), Self::grade(right)) {
+                    (Exact, Exact) => Exact,
+                    (Unsupported, Unsupported) => Unsupported,
+                    _ => Inexact,
+                }
+            }
+            _ if texts(filter).is_some() || times(filter).is_some() => Exact,
+            _ => Unsupported,
+        }
     }
 
     fn add(&mut self, filter: &Expr) {
@@ -123,19 +134,23 @@ fn times(filter: &Expr) -> Option<TimeRange> {
             }
         }
         Expr::Between(Between { expr, negated: false, low, high }) if is_time_column(expr) => {
-            Some(TimeRange { start: micros(low)?.0, end: micros(high)?.1.saturating_add(1) })
+            Some(TimeRange { start: micros(low)?.1, end: micros(high)?.0.saturating_add(1) })
         }
         _ => None,
     }
 }
 
-/// The range that `recorded_at op time` can hold in, the time given by its neighbours below and above.
+/// The range that `recorded_at op time` holds in, the time given by its neighbours below and above: both are the time
+/// itself where it is one of whole microseconds.
 fn compared(op: Operator, (below, above): (i64, i64)) -> Option<TimeRange> {
-    let (start, end) = (below, above.saturating_add(1));
+    // No point is measured at the last of all microseconds.
+    let behind = below.saturating_add(1);
     match op {
-        Operator::Eq => Some(TimeRange { start, end }),
-        Operator::Gt | Operator::GtEq => Some(TimeRange { start, ..TimeRange::ALL }),
-        Operator::Lt | Operator::LtEq => Some(TimeRange { end, ..TimeRange::ALL }),
+        Operator::Eq => Some(TimeRange { start: above, end: behind }),
+        Operator::Gt => Some(TimeRange { start: behind, ..TimeRange::ALL }),
+        Operator::GtEq => Some(TimeRange { start: above, ..TimeRange::ALL }),
+        Operator::Lt => Some(TimeRange { end: above, ..TimeRange::ALL }),
+        Operator::LtEq => Some(TimeRange { end: behind, ..TimeRange::ALL }),
         _ => None,
     }
 }

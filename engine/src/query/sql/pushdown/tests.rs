@@ -22,21 +22,30 @@ fn plain_comparisons_narrow() {
     let narrowed = Narrowed::by(&filters);
     assert_eq!(narrowed.metrics, Some(set(&["hrv", "steps"])));
     assert_eq!(narrowed.users, Some(set(&["usr_b"])));
-    assert_eq!(narrowed.times, TimeRange { start: 100, end: 201 });
+    assert_eq!(narrowed.times, TimeRange { start: 100, end: 200 });
+    assert!(filters.iter().all(|filter| Narrowed::grade(filter) == TableProviderFilterPushDown::Exact));
 }
 
 #[test]
-fn a_range_is_never_narrower_than_the_filter() {
+fn a_range_is_what_the_filter_says_to_the_microsecond() {
     let ns = |ns| lit(ScalarValue::TimestampNanosecond(Some(ns), None));
     for (filter, times) in [
         (col("recorded_at").eq(at(5)), TimeRange { start: 5, end: 6 }),
         (col("recorded_at").between(at(5), at(7)), TimeRange { start: 5, end: 8 }),
-        (col("recorded_at").gt(ns(1_500)), TimeRange { start: 1, end: i64::MAX }),
-        (col("recorded_at").lt(ns(-1_500)), TimeRange { start: i64::MIN, end: 0 }),
+        (col("recorded_at").between(ns(1_500), ns(3_500)), TimeRange { start: 2, end: 4 }),
+        (col("recorded_at").eq(ns(1_500)), TimeRange { start: 2, end: 2 }),
+        (col("recorded_at").gt(at(5)), TimeRange { start: 6, end: i64::MAX }),
+        (col("recorded_at").gt_eq(at(5)), TimeRange { start: 5, end: i64::MAX }),
+        (col("recorded_at").lt(at(5)), TimeRange { start: i64::MIN, end: 5 }),
+        (col("recorded_at").lt_eq(at(5)), TimeRange { start: i64::MIN, end: 6 }),
+        (col("recorded_at").gt(ns(1_500)), TimeRange { start: 2, end: i64::MAX }),
+        (col("recorded_at").gt_eq(ns(1_500)), TimeRange { start: 2, end: i64::MAX }),
+        (col("recorded_at").lt(ns(-1_500)), TimeRange { start: i64::MIN, end: -1 }),
+        (col("recorded_at").lt_eq(ns(-1_500)), TimeRange { start: i64::MIN, end: -1 }),
         (col("recorded_at").lt_eq(at(i64::MAX)), TimeRange { start: i64::MIN, end: i64::MAX }),
         (
             cast(col("recorded_at"), DataType::Timestamp(TimeUnit::Nanosecond, None)).lt(ns(1_000)),
-            TimeRange { start: i64::MIN, end: 2 },
+            TimeRange { start: i64::MIN, end: 1 },
         ),
     ] {
         assert_eq!(Narrowed::by([&filter]).times, times, "{filter}");
@@ -61,8 +70,16 @@ fn whatever_computes_stays_above() {
         col("recorded_at").not_eq(at(5)),
         col("recorded_at").between(col("recorded_at"), at(5)),
     ] {
-        assert!(!Narrowed::is_narrowed_by(&filter), "{filter}");
+        assert_eq!(Narrowed::grade(&filter), TableProviderFilterPushDown::Unsupported, "{filter}");
+        assert_eq!(Narrowed::by([&filter]), Narrowed::by([]), "{filter}");
     }
+}
+
+#[test]
+fn what_is_taken_in_part_stays_above_as_well() {
+    let part = col("metric").eq(lit("hrv")).and(col("value").gt(lit(1.0)));
+    assert_eq!(Narrowed::grade(&part), TableProviderFilterPushDown::Inexact);
+    assert_eq!(Narrowed::by([&part]).metrics, Some(set(&["hrv"])));
 }
 
 #[test]
