@@ -16,6 +16,7 @@ pub mod error;
 pub mod export;
 pub mod extract;
 pub mod fhir;
+pub mod flight;
 pub mod imports;
 pub mod lifelike;
 pub mod mail;
@@ -27,6 +28,7 @@ pub mod router;
 pub mod routes;
 pub mod serve;
 pub mod shutdown;
+pub mod sql;
 pub mod state;
 pub mod stream;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
 //! | `avycenna_exports_running`             | gauge     | exports that are being written                           |
 //! | `avycenna_imports_running`             | gauge     | imports that are being read                              |
+//! | `avycenna_queries_running`             | gauge     | queries in SQL that are planned or run                   |
 //! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
 //! | `avycenna_webhooks_queued`             | gauge     | deliveries that wait for their next try                  |
 //! | `avycenna_webhooks_oldest_due_seconds` | gauge     | for how long the first of them has been due              |
@@ -60,6 +61,8 @@ pub struct Metrics {
     pub exports: Gauge,
     /// Imports that are being read.
     pub imports: Gauge,
+    /// Queries in SQL that are planned or run.
+    pub queries: Gauge,
     writable: Gauge,
     resident: Gauge,
     cpu: Gauge,
@@ -167,6 +170,7 @@ impl Metrics {
                 webhooks: Figures::new(),
                 exports: gauge!("avycenna_exports_running"),
                 imports: gauge!("avycenna_imports_running"),
+                queries: gauge!("avycenna_queries_running"),
                 writable: gauge!("avycenna_writable"),
                 resident: gauge!("process_resident_memory_bytes"),
                 cpu: gauge!("process_cpu_seconds_total"),
@@ -215,6 +219,7 @@ fn describe() {
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
     describe_gauge!("avycenna_exports_running", "Exports that are being written");
     describe_gauge!("avycenna_imports_running", "Imports that are being read");
+    describe_gauge!("avycenna_queries_running", "Queries in SQL that are planned or run");
     describe_gauge!("avycenna_writable", "1 if points are taken");
     describe_gauge!("avycenna_webhooks_queued", "Deliveries that wait for their next try");
     describe_gauge!("avycenna_webhooks_oldest_due_seconds", "For how long the first of them has been due");
@@ -252,6 +257,7 @@ mod tests {
         metrics.connections.increment(1.0);
         metrics.panics.increment(1);
         metrics.exports.increment(1.0);
+        metrics.queries.increment(1.0);
         let text = metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
         assert!(text.contains("avycenna_http_requests_total{class=\"2xx\"} 1\n"), "{text}");
         assert!(

@@ -28,6 +28,7 @@ const FAILURE: &str = "Failure";
         (name = "grants", description = "A patient lets a doctor in"),
         (name = "webhooks", description = "A doctor's system is told what happens"),
         (name = "audit", description = "Who has read what"),
+        (name = "sql", description = "Questions of one's own making"),
         (name = "export", description = "Everything of one's own"),
         (name = "imports", description = "Files of watches and phones, and other senders"),
         (name = "accounts", description = "People, sessions"),

@@ -47,7 +47,8 @@ fn documented() -> (Router<AppState>, OpenApi) {
         .merge(routes::audit::router())
         .merge(routes::export::router())
         .merge(routes::imports::router())
-        .merge(routes::integrations::router());
+        .merge(routes::integrations::router())
+        .merge(routes::query::router());
     let (router, api) =
         OpenApiRouter::with_openapi(openapi::basis()).nest(BASE, api).merge(routes::health::router()).split_for_parts();
     (router, openapi::complete(api))

@@ -22,6 +22,7 @@ use storage::SystemClock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::{self, Config};
@@ -32,7 +33,7 @@ use crate::metrics::{Metrics, UPKEEP_EVERY};
 use crate::middleware::Edge;
 use crate::state::AppState;
 use crate::webhooks::{Webhooks, dispatcher};
-use crate::{auth, control, erasure, mail, router, routes, shutdown, webhooks};
+use crate::{auth, control, erasure, flight, mail, router, routes, shutdown, webhooks};
 
 /// Smallest read buffer of a connection: bodies come in few pieces.
 const READ_BYTES_MIN: usize = 128 << 10;
@@ -111,15 +112,19 @@ pub fn run(config: Arc<Config>) -> Result<(), Error> {
     runtime.block_on(async {
         let asked = shutdown::asked().map_err(Error::Runtime)?;
         let server = Server::open(config).await?;
-        announce(server.address()?);
+        announce(server.address()?, server.flight_address());
         server.serve(asked).await
     })
 }
 
 /// Tells people and scripts where the server is.
-fn announce(address: SocketAddr) {
+fn announce(address: SocketAddr, flight: Option<SocketAddr>) {
     use std::io::Write;
     let mut out = io::stdout().lock();
+    if let Some(flight) = flight {
+        let _ = writeln!(out, "Flight SQL on grpc://{flight}");
+        tracing::info!(address = %flight, "Flight SQL listens");
+    }
     // Nobody may be listening to standard output; the log says it too.
     let _ = writeln!(out, "listening on http://{address}");
     let _ = out.flush();
@@ -132,6 +137,7 @@ pub struct Server {
     state: AppState,
     listener: TcpListener,
     metrics_listener: Option<TcpListener>,
+    flight_listener: Option<TcpListener>,
 }
 
 impl Server {
@@ -148,16 +154,14 @@ impl Server {
         let mail = Mailer::open(&config)?;
         let webhooks = Webhooks::open(&config)?;
         let listener = bind(config.listen.address).await?;
-        let metrics_listener = match config.listen.metrics {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let metrics_listener = bind_where(config.listen.metrics).await?;
+        let flight_listener = bind_where(config.listen.flight).await?;
         let state = AppState::new(Arc::new(engine), control, auth, config, mail, webhooks);
         // Before anybody is answered: who came back with a backup must not be seen. What fails is tried again.
         if let Err(error) = state.eraser.catch_up().await {
             tracing::error!(%error, cause = erasure::cause(&error), "an erasure is not finished; it is tried again");
         }
-        Ok(Self { state, listener, metrics_listener })
+        Ok(Self { state, listener, metrics_listener, flight_listener })
     }
 
     /// Where it listens: the port is the real one, also if port 0 was asked for.
@@ -166,6 +170,11 @@ impl Server {
     /// The operating system does not say.
     pub fn address(&self) -> Result<SocketAddr, Error> {
         self.listener.local_addr().map_err(Error::Runtime)
+    }
+
+    /// Where Flight SQL listens, if it does.
+    pub fn flight_address(&self) -> Option<SocketAddr> {
+        self.flight_listener.as_ref()?.local_addr().ok()
     }
 
     /// The open parts.
@@ -179,7 +188,7 @@ impl Server {
     /// # Errors
     /// [`Error`] of what could not be closed.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { state, listener, metrics_listener } = self;
+        let Self { state, listener, metrics_listener, flight_listener } = self;
         let mut side_tasks = JoinSet::new();
         side_tasks.spawn(upkeep(state.metrics.clone()));
         side_tasks.spawn(state.eraser.clone().tend());
@@ -191,6 +200,10 @@ impl Server {
                 }
             });
         }
+        let patience = Duration::from_secs(state.config.listen.stop_s);
+        let stopping = CancellationToken::new();
+        let flight = flight_listener
+            .map(|listener| tokio::spawn(flight::serve(state.clone(), listener, stopping.clone(), patience)));
         let dispatcher = dispatcher::start(&state)?;
         let exports = bulk::start(&state).map_err(Error::Runtime)?;
         let imports = state.imports.start();
@@ -201,8 +214,14 @@ impl Server {
             stop.await;
             // They would go on for as long as their clients send.
             streams.close();
+            stopping.cancel();
         };
-        connections.serve(listener, stop, Duration::from_secs(state.config.listen.stop_s)).await;
+        connections.serve(listener, stop, patience).await;
+        if let Some(flight) = flight
+            && flight.await.is_err()
+        {
+            tracing::error!("the task of Flight SQL panicked");
+        }
         imports.stop().await;
         // Behind the last request: what it has caused may still be sent, and is sent after the next start if not.
         if let Some(dispatcher) = dispatcher {
@@ -225,6 +244,13 @@ fn open_engine(config: &Config, clock: Arc<SystemClock>) -> Result<Engine, Error
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
+}
+
+async fn bind_where(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Error> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {

@@ -16,6 +16,7 @@ use crate::imports::{Imports, Uploads};
 use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::middleware::rate::Rates;
+use crate::sql::Queries;
 use crate::stream::Streams;
 use crate::webhooks::Webhooks;
 
@@ -54,6 +55,8 @@ pub struct AppState {
     pub bulk: Bulk,
     /// Files that people send.
     pub imports: Imports,
+    /// Places for queries in SQL.
+    pub queries: Arc<Queries>,
 }
 
 impl AppState {
@@ -79,6 +82,7 @@ impl AppState {
         let metrics = Metrics::new();
         let fhir = Arc::new(Fhir::new(&config.fhir, engine.catalogue()));
         let imports = Imports::new(control.clone(), Arc::clone(&engine), &config, uploads, metrics.clone());
+        let queries = Arc::new(Queries::new(&config.limits, metrics.clone()));
         Self {
             engine,
             control,
@@ -96,6 +100,7 @@ impl AppState {
             fhir,
             bulk,
             imports,
+            queries,
         }
     }
 }

@@ -248,6 +248,7 @@ fn the_operations_are_those_that_are_promised() {
     get /api/v1/imports/{id} (id) → 200 401 403 404 429 500 503 504
     post /api/v1/integrations/garmin/push () → 200 401 403 408 413 415 422 429 500 503 504 507
     post /api/v1/integrations/health-auto-export () → 200 401 403 408 413 415 422 429 500 503 504 507
+    post /api/v1/query () → 200 401 403 406 408 413 422 429 500 503 504
     get /api/v1/symptoms (days) → 200 401 403 422 429 500 503 504
     post /api/v1/symptoms () → 201 401 403 408 413 422 429 500 503 504
     delete /api/v1/symptoms/{id} (id) → 204 401 403 404 429 500 503 504

@@ -13,12 +13,14 @@
 //! - What cannot be written down is not answered: without [`Admitted::commit`] there is no audit record, and every
 //!   handler commits before it answers.
 //! - A streamed answer is looked after while it leaves: [`Standing`].
+//! - A question over many people at once has its own way in: [`crowd`].
 //! - There is no way around it for anybody: no role and no scope stands above a grant.
 //!
 //! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s. Who is told
 //! of what by a webhook is for [`receive`] to say.
 
 pub mod audit;
+pub mod crowd;
 pub mod export;
 pub mod invitation;
 pub mod permission;
@@ -32,6 +34,7 @@ pub mod writing;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use sea_orm::DatabaseTransaction;
 use storage::UserId;
@@ -56,6 +59,19 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Somebody who comes by another way than the router: by their credentials, the address that they come from, and the
+    /// path that stands for what they want.
+    ///
+    /// # Errors
+    /// 401, 403 for a credential that is not good for the path, or lacks the scope `read`, 429.
+    pub async fn of(state: &AppState, headers: &HeaderMap, address: IpAddr, path: &str) -> Result<Self, ApiError> {
+        let principal = state.auth.authenticate(headers).await?;
+        principal.require_path(path)?;
+        state.rates.admit_principal(&principal)?;
+        principal.require_read()?;
+        Ok(Self { principal, address })
+    }
+
     /// Who it is.
     pub fn principal(&self) -> &Principal {
         &self.principal

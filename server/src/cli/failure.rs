@@ -115,6 +115,18 @@ pub enum Failure {
     /// The terminal or pipe cannot be read.
     #[error("read standard input")]
     Input(#[source] std::io::Error),
+    /// `files --check` found files of level 0.
+    #[error("files overlap; `avycenna compact` makes each point lie in one")]
+    Overlapping,
+    /// A server was not reached.
+    #[error("ask the server")]
+    Ask(#[source] reqwest::Error),
+    /// A server has refused; with its words.
+    #[error("{0}")]
+    Refused(String),
+    /// The shell's line cannot be edited.
+    #[error("read a line")]
+    Editor(#[source] rustyline::error::ReadlineError),
     /// The terminal or pipe cannot be written.
     #[error("write standard output")]
     Output(#[source] std::io::Error),

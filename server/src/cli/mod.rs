@@ -1,7 +1,9 @@
-//! The command line: `avycenna serve | demo | import | compact | verify | repair | control | user | key | webhooks | smart`.
+//! The command line: `avycenna serve | demo | import | sql | files | compact | verify | repair | control | user | key |
+//! webhooks | smart`.
 //!
-//! Each command reads the same configuration, but for `import`, which is a client. `user`, `key`, `webhooks` and `smart`
-//! work on the control database, also while the server runs; `compact`, `verify`, `repair` and `control` want the data
+//! Each command reads the same configuration, but for `import` and `sql`, which are clients. `user`, `key`, `webhooks` and
+//! `smart` work on the control database, also while the server runs; `files` looks; `compact`, `verify`, `repair` and
+//! `control` want the data
 //! directory for themselves.
 //!
 //! | exit code | meaning                                                              |
@@ -19,12 +21,14 @@ mod control;
 mod demo;
 mod erased;
 mod failure;
+mod files;
 mod import;
 mod key;
 mod maintenance;
 mod options;
 mod serve;
 mod smart;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -70,6 +74,10 @@ enum Command {
     Demo(demo::Demo),
     /// Sends files of a watch or phone to a server.
     Import(import::Import),
+    /// Asks a running server in SQL.
+    Sql(sql::Sql),
+    /// Lists the Parquet files that count, for other programs.
+    Files(files::Files),
     /// Finishes everything that the storage would do in time: level 0 emptied, deletions applied.
     Compact(maintenance::Compact),
     /// Reads every stored byte and reports damage. Changes nothing.
@@ -142,6 +150,8 @@ fn dispatch(command: Command, terminal: &mut Terminal<'_>) -> Result<(), Failure
         Command::Serve(serve) => serve.run(terminal),
         Command::Demo(demo) => demo.run(terminal),
         Command::Import(import) => import.run(terminal),
+        Command::Sql(sql) => sql.run(terminal),
+        Command::Files(files) => files.run(terminal),
         Command::Compact(compact) => compact.run(terminal),
         Command::Verify(verify) => verify.run(terminal),
         Command::Repair(repair) => repair.run(terminal),

@@ -47,7 +47,9 @@ fn the_command_line_is_well_formed() {
 fn every_command_explains_itself() {
     let top = run(&["avycenna", "--help"], "");
     assert_eq!(top.code, 0);
-    for command in ["serve", "compact", "verify", "repair", "control", "user", "key", "webhooks", "smart"] {
+    for command in
+        ["serve", "sql", "files", "compact", "verify", "repair", "control", "user", "key", "webhooks", "smart"]
+    {
         assert!(top.out.contains(command), "{command} in {}", top.out);
         let outcome = run(&["avycenna", command, "--help"], "");
         assert_eq!(outcome.code, 0);

@@ -42,6 +42,10 @@ pub struct Limits {
     pub request_s: u64,
     /// Exports that run at once, all people together; one person has one.
     pub exports_max: u32,
+    /// Queries in SQL that run at once, all people together.
+    pub queries_max: u32,
+    /// Queries in SQL that one person has running at once.
+    pub queries_each_max: u32,
     /// Longest time for which the client of an export takes nothing, seconds.
     pub export_stall_s: u64,
     /// Streams of points that run at once, all accounts together.
@@ -69,6 +73,8 @@ impl Default for Limits {
             body_s: 30,
             request_s: 60,
             exports_max: 2,
+            queries_max: 8,
+            queries_each_max: 4,
             export_stall_s: 60,
             streams_max: 16,
             stream_stall_s: 60,
@@ -105,6 +111,8 @@ impl Limits {
             ("body_s", self.body_s),
             ("request_s", self.request_s),
             ("exports_max", u64::from(self.exports_max)),
+            ("queries_max", u64::from(self.queries_max)),
+            ("queries_each_max", u64::from(self.queries_each_max)),
             ("export_stall_s", self.export_stall_s),
             ("streams_max", u64::from(self.streams_max)),
             ("stream_stall_s", self.stream_stall_s),

@@ -15,6 +15,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Where `/metrics` answers; without it there is no such page.
     pub metrics: Option<SocketAddr>,
+    /// Where Arrow Flight SQL answers; without it there is no such service.
+    pub flight: Option<SocketAddr>,
     /// Proxies whose `X-Forwarded-For` names the client, as networks (`10.0.0.0/8`). Nobody by default.
     pub trusted_proxies: Vec<Network>,
     /// Most open connections; further ones wait in the system's queue.
@@ -48,6 +50,7 @@ impl Default for Listen {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             metrics: None,
+            flight: None,
             trusted_proxies: Vec::new(),
             connections_max: 10_000,
             stop_s: 30,
@@ -63,6 +66,12 @@ impl Listen {
         }
         if self.metrics == Some(self.address) && self.address.port() != 0 {
             return Err(Flaw::new("metrics", "must differ from listen.address"));
+        }
+        if self
+            .flight
+            .is_some_and(|flight| flight.port() != 0 && [Some(self.address), self.metrics].contains(&Some(flight)))
+        {
+            return Err(Flaw::new("flight", "must differ from listen.address and listen.metrics"));
         }
         Ok(())
     }

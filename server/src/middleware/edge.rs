@@ -30,7 +30,7 @@ pub const COMPRESS_BYTES_MIN: u16 = 1_024;
 const FILES: &str = "/api/v1/imports";
 
 /// What is compressed: what is long enough, has not been compressed already, and is not waited for line by line.
-type Worthwhile = And<And<And<SizeAbove, NotForContentType>, NotForContentType>, Look>;
+type Worthwhile = And<And<And<And<SizeAbove, NotForContentType>, NotForContentType>, NotForContentType>, Look>;
 /// Looks at an answer's head.
 type Look = fn(StatusCode, Version, &HeaderMap, &Extensions) -> bool;
 
@@ -52,8 +52,10 @@ impl Edge {
     /// Stands in front of `router`; limits are those of the state's configuration.
     pub fn new(router: Router, state: AppState) -> Self {
         let zips = NotForContentType::const_new("application/zip");
+        let parquet = NotForContentType::const_new("application/vnd.apache.parquet");
         let is_whole: Look = |_, _, _, extensions| extensions.get::<Growing>().is_none();
-        let worthwhile = SizeAbove::new(COMPRESS_BYTES_MIN).and(NotForContentType::IMAGES).and(zips).and(is_whole);
+        let long = SizeAbove::new(COMPRESS_BYTES_MIN);
+        let worthwhile = long.and(NotForContentType::IMAGES).and(zips).and(parquet).and(is_whole);
         let compressing = Compression::new(router.clone()).quality(CompressionLevel::Fastest).compress_when(worthwhile);
         let ids = RequestIds::new(rand::random());
         Self { plain: router, compressing, ids, state }

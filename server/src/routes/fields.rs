@@ -187,6 +187,18 @@ impl Fields {
         Some(texts)
     }
 
+    /// A list of whatever values that may be absent or null.
+    pub(crate) fn optional_values(&mut self, key: &'static str) -> Option<Vec<Value>> {
+        match self.object.remove(key) {
+            None | Some(Value::Null) => None,
+            Some(Value::Array(values)) => Some(values),
+            Some(_) => {
+                self.faults.push(fault(&[Loc::Key(key)], "must be a list", FaultKind::Type));
+                None
+            }
+        }
+    }
+
     /// An address, in its normal form.
     pub(crate) fn email(&mut self, key: &'static str) -> String {
         let is_there = !self.is_missing(key);

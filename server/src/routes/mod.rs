@@ -12,6 +12,7 @@ pub mod health;
 pub(crate) mod ids;
 pub mod imports;
 pub mod integrations;
+pub mod query;
 pub mod sessions;
 pub mod shape;
 pub mod symptoms;

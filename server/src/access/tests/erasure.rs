@@ -85,6 +85,13 @@ impl Life {
             let (job_id, patient_id, part) = (export.id.clone(), person.id.clone(), "patient".to_owned());
             let file = bulk_file::Model { job_id, seq: 1, patient_id, part, resources: 1, bytes: 1 };
             bulk::step(stage.state.control.read(), &export, &person.id, vec![file], 0).await.unwrap();
+            // What their doctor asked names them.
+            let sql = format!(
+                "SELECT count(*) FROM points WHERE user_id = '{}' -- {}",
+                person.id,
+                person.email.to_uppercase()
+            );
+            assert_eq!(stage.post(&doctor.token, "/query", json!({ "sql": sql })).await.0, 200);
         }
         Self { stage, ada, doctor, bo }
     }
@@ -243,7 +250,7 @@ async fn gone(database: Database) {
 
     // Who read of her stays, unbroken; others are as they were.
     let checked = audit::verify(&stage.state.control).await.unwrap();
-    assert_eq!((checked.records, checked.breaks), (3, Vec::new()), "one of hers, and two of his");
+    assert_eq!((checked.records, checked.breaks), (5, Vec::new()), "two of hers, and three of his");
     assert_eq!(stage.read(&bo.token, "/check-ins").await["check_ins"].as_array().unwrap().len(), 1);
     assert_eq!(stage.read(&bo.token, "/wearables/latest").await["latest"]["heart_rate"]["value"], 61.0);
     stage.read(&doctor.token, &format!("/grants/patient/{}/check-ins", bo.id)).await;
@@ -299,7 +306,7 @@ async fn an_account_that_came_back_with_a_backup_is_erased_again() {
     write.commit().await.unwrap();
     assert_eq!(life.stage.state.eraser.catch_up().await.unwrap(), 1);
     assert_eq!(life.tables_with(&life.ada.email).await, Vec::<String>::new());
-    assert_eq!(life.tables_with(&life.bo.email).await.len(), 4, "users, a grant, a client, an export");
+    assert_eq!(life.tables_with(&life.bo.email).await.len(), 5, "users, a grant, a client, an export, a query");
 }
 
 #[tokio::test]

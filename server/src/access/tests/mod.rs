@@ -68,8 +68,22 @@ impl Stage {
 
     /// As [`Self::on`], with webhooks that a test has made.
     pub(crate) async fn with(database: Database, webhooks: impl FnOnce(&Config) -> Webhooks) -> Self {
+        Self::set_up(database, |_| {}, webhooks).await
+    }
+
+    /// As [`Self::on`], with settings that a test has changed.
+    pub(crate) async fn changed(database: Database, change: impl FnOnce(&mut Config)) -> Self {
+        Self::set_up(database, change, |config| Webhooks::open(config).unwrap()).await
+    }
+
+    async fn set_up(
+        database: Database,
+        change: impl FnOnce(&mut Config),
+        webhooks: impl FnOnce(&Config) -> Webhooks,
+    ) -> Self {
         let mut config = database.config.clone();
         config.limits.enabled = false;
+        change(&mut config);
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
@@ -179,6 +193,11 @@ impl Stage {
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Sends a request and answers the response as it comes.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> axum::response::Response {
+        self.edge.answer(request, PEER).await
     }
 
     pub(crate) async fn get(&self, who: &Header, path: &str) -> (u16, Value) {

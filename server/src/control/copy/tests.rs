@@ -23,8 +23,9 @@ INSERT INTO symptoms VALUES ('sym_1', 'usr_0000000Z', 'name', 'mild', 1, NULL, N
 INSERT INTO grants VALUES
     ('grt_1', 'usr_0000000a', 'z@example.org', 'usr_0000000Z', 'check_ins', NULL, 'active', 1, 2, NULL, NULL);
 INSERT INTO audit_records VALUES
-    ('usr_0000000Z', 2, 1, 'usr_0000000a', 'key', 'key_1', 'grt_1', 'window', 'hrv', 1, 2, '::1', $x'04', $x'05'),
-    ('usr_0000000Z', 10, 1, 'usr_0000000a', 'key', 'key_1', 'grt_1', 'latest', NULL, NULL, NULL, '::1', $x'05', $x'06');
+    ('usr_0000000Z', 2, 1, 'usr_0000000a', 'key', 'key_1', 'grt_1', 'window', 'hrv', 1, 2, '::1', $x'04', $x'05', NULL),
+    ('usr_0000000Z', 10, 1, 'usr_0000000a', 'key', 'key_1', 'grt_1', 'latest', NULL, NULL, NULL, '::1', $x'05', $x'06', $x'0a');
+INSERT INTO audit_queries VALUES ($x'0a', 'SELECT 1 -- ë');
 INSERT INTO audit_heads VALUES ('usr_0000000Z', 10, $x'06');
 INSERT INTO webhooks VALUES ('whk_1', 'usr_0000000a', 'https://8.8.8.8/', 'check_in.created', NULL, $x'07', $x'08', 9,
     NULL, NULL, 3, NULL, 0, 1, 1);

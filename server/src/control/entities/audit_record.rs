@@ -32,6 +32,8 @@ pub struct Model {
     pub range_end: Option<i64>,
     /// From which address.
     pub address: String,
+    /// SHA-256 of what was asked in SQL, where it was.
+    pub query_hash: Option<Vec<u8>>,
     /// `hash` of the record before; zeros in the first.
     pub prev_hash: Vec<u8>,
     /// SHA-256 of all of the above.

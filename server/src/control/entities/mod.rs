@@ -5,6 +5,7 @@
 
 pub mod api_key;
 pub mod audit_head;
+pub mod audit_query;
 pub mod audit_record;
 pub mod auth_change;
 pub mod bulk_file;

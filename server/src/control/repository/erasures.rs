@@ -8,7 +8,7 @@ use super::super::entities::{
     api_key, bulk_file, bulk_job, check_in, grant, import, otp, refresh_token, session, smart_client, symptom, user,
 };
 use super::super::error::{Result, at};
-use super::{days, outbox};
+use super::{audit_many, days, outbox};
 
 /// Unfinished erasures that are taken up at once.
 const PENDING_MAX: u64 = 100;
@@ -31,7 +31,7 @@ pub async fn begin(on: &impl ConnectionTrait, person: &user::Model, codes: &[Vec
 }
 
 /// Deletes the rows of a person, table by table: a table that names people is named here. The trails of reads are not:
-/// they stay, with ids alone.
+/// they stay, with ids alone, and lose the texts of queries that name the person.
 async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[Vec<u8>]) -> Result<()> {
     let id = person.id.as_str();
     let check_ins = check_in::Entity::delete_many().filter(check_in::Column::UserId.eq(id));
@@ -68,6 +68,7 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
     sessions.exec(on).await.map_err(at("erase sessions"))?;
     let codes = otp::Entity::delete_many().filter(otp::Column::EmailHash.is_in(codes.iter().cloned()));
     codes.exec(on).await.map_err(at("erase one-time codes"))?;
+    audit_many::forget_queries(on, [id, &person.email]).await?;
     user::Entity::delete_many().filter(user::Column::Id.eq(id)).exec(on).await.map_err(at("erase a user"))?;
     Ok(())
 }

@@ -77,8 +77,19 @@ pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> S
 /// # Errors
 /// [`Error::Database`].
 pub async fn accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Model>> {
-    let found = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"));
-    found.all(on).await.map_err(at("find the grants of a doctor's patients"))
+    select_accepted_of(doctor_id).all(on).await.map_err(at("find the grants of a doctor's patients"))
+}
+
+/// As [`accepted_of`], held against changes until the transaction ends.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn hold_accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Model>> {
+    select_accepted_of(doctor_id).lock_shared().all(on).await.map_err(at("find a doctor's accepted grants"))
+}
+
+fn select_accepted_of(doctor_id: &str) -> Select<Entity> {
+    Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"))
 }
 
 /// A doctor's accepted grants behind a patient, expired or not, in the order of patients.

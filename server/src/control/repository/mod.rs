@@ -3,6 +3,7 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod audit_many;
 pub mod bulk;
 pub mod check_ins;
 pub mod days;

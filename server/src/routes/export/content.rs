@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::super::api_keys::ListedKey;
-use super::super::audit::record_of;
+use super::super::audit::{asked, record_of};
 use super::super::check_ins::CheckIn;
 use super::super::grants::schema::{IncomingGrant, OutgoingGrant};
 use super::super::grants::{incoming_of, outgoing_of};
@@ -239,8 +239,9 @@ impl Content {
             actors.sort_unstable();
             actors.dedup();
             let people = grants::people(control.read(), actors).await?;
+            let asked = asked(control.read(), &rows).await?;
             let name_of = |id: &str| people.get(id).map(|person| person.name.clone());
-            Ok((rows.into_iter().map(|row| record_of(name_of(&row.actor_id), row)).collect(), next))
+            Ok((rows.into_iter().map(|row| record_of(name_of(&row.actor_id), &asked, row)).collect(), next))
         })?;
         Ok(())
     }

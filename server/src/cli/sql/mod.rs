@@ -1,0 +1,175 @@
+//! `avycenna sql`: questions to a running server, typed or piped.
+
+mod shell;
+mod split;
+mod table;
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use storage::{Clock as _, SystemClock};
+
+use super::{Failure, Terminal, block_on};
+
+const EXAMPLES: &str = "\
+Examples:
+  avycenna sql --key avk_…
+  avycenna sql --url https://health.example.org --key-file key.txt
+  avycenna sql --key avk_… -c 'SELECT metric, count(*) FROM points GROUP BY metric'
+  avycenna sql --key avk_… --format csv < report.sql > report.csv
+
+Statements end with `;`. In the shell, `\\d` shows the tables, `\\d points` a table's columns, `\\timing` how long answers
+take, `\\q` ends it; Ctrl-C ends a query. What was typed is kept in ~/.avycenna_history.";
+
+/// Longest input that is piped in, bytes.
+const INPUT_BYTES_MAX: u64 = 16 << 20;
+
+/// Asks a running server in SQL.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Sql {
+    /// Where the server is
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// An API key with the scope `read`
+    #[arg(long, required_unless_present = "key_file")]
+    key: Option<String>,
+    /// A file that holds the key, so that it stands in no list of processes
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
+    /// Runs this and ends; may be repeated
+    #[arg(short = 'c', long, value_name = "SQL")]
+    command: Vec<String>,
+    /// How answers are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    Json,
+    Csv,
+    Arrow,
+    Parquet,
+}
+
+impl Format {
+    /// The API's word.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Table | Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+impl Sql {
+    pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let mut session = Session::new(&self)?;
+        if !self.command.is_empty() {
+            return self.command.iter().try_for_each(|sql| session.all(sql, terminal));
+        }
+        if terminal.is_interactive {
+            return shell::run(&mut session, terminal);
+        }
+        let mut text = String::new();
+        (&mut *terminal.input).take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(Failure::Input)?;
+        session.all(&text, terminal)
+    }
+
+    fn key(&self) -> Result<String, Failure> {
+        match (&self.key, &self.key_file) {
+            (Some(key), _) => Ok(key.clone()),
+            (None, Some(path)) => Ok(std::fs::read_to_string(path).map_err(Failure::Input)?.trim().to_owned()),
+            (None, None) => Err(Failure::Argument("name a key by --key or --key-file")),
+        }
+    }
+}
+
+/// A server, and how its answers are shown.
+struct Session {
+    http: Client,
+    url: String,
+    key: String,
+    format: Format,
+    is_timed: bool,
+    clock: SystemClock,
+}
+
+impl Session {
+    fn new(options: &Sql) -> Result<Self, Failure> {
+        // Another part of the process may have chosen one; either is good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = Client::builder().build().map_err(Failure::Ask)?;
+        let url = format!("{}/api/v1/query", options.url.trim_end_matches('/'));
+        let clock = SystemClock::default();
+        Ok(Self { http, url, key: options.key()?, format: options.format, is_timed: false, clock })
+    }
+
+    /// Runs each statement of a text; the last needs no `;`.
+    fn all(&mut self, text: &str, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let (statements, rest) = split::statements(text);
+        let rest = Some(rest).filter(|rest| !split::is_blank(rest));
+        statements.into_iter().chain(rest).try_for_each(|sql| self.one(sql, terminal))
+    }
+
+    /// Runs a statement and shows its answer.
+    fn one(&self, sql: &str, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let began = self.clock.elapsed();
+        let answer = block_on(async {
+            tokio::select! {
+                answer = self.ask(sql) => answer,
+                _ = tokio::signal::ctrl_c() => Err(Failure::Argument("ended by Ctrl-C")),
+            }
+        })?;
+        match (self.format, &answer) {
+            (Format::Table, _) => {
+                let answer: Value = serde_json::from_slice(&answer).unwrap_or(Value::Null);
+                let shown = table::table(&answer).ok_or(Failure::Argument("the answer is none of /query's"))?;
+                terminal.say(&shown)?;
+            }
+            (Format::Json, answer) => {
+                terminal.out.write_all(answer).and_then(|()| terminal.out.write_all(b"\n")).map_err(Failure::Output)?;
+            }
+            (_, answer) => terminal.out.write_all(answer).map_err(Failure::Output)?,
+        }
+        if self.is_timed {
+            let took = self.clock.elapsed().saturating_sub(began);
+            terminal.note(&format!("Time: {:.1} ms", took.as_secs_f64() * 1e3))?;
+        }
+        terminal.out.flush().map_err(Failure::Output)
+    }
+
+    async fn ask(&self, sql: &str) -> Result<Vec<u8>, Failure> {
+        let body = json!({"sql": sql, "format": self.format.word()});
+        let request = self.http.post(&self.url).header("x-api-key", &self.key).json(&body);
+        let response = request.send().await.map_err(Failure::Ask)?;
+        let status = response.status();
+        let answer = response.bytes().await.map_err(Failure::Ask)?.to_vec();
+        if status == StatusCode::OK { Ok(answer) } else { Err(Failure::Refused(refusal(sql, status, &answer))) }
+    }
+}
+
+/// Why a statement was refused, with a caret below the place where there is one.
+fn refusal(sql: &str, status: StatusCode, answer: &[u8]) -> String {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or(Value::Null);
+    let fault = &answer["detail"][0];
+    let Some(msg) = fault["msg"].as_str() else {
+        return match answer["detail"].as_str() {
+            Some(detail) => format!("{}: {detail}", status.as_u16()),
+            None => status.to_string(),
+        };
+    };
+    let at = fault["loc"][2].as_u64().and_then(|at| usize::try_from(at).ok());
+    match at.and_then(|at| table::pointed_at(sql, at)) {
+        Some(line) => format!("{msg}\n{line}"),
+        None => msg.to_owned(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Flight SQL from outside, by the client that its authors wrote.
+
+use std::sync::Arc;
+
+use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables, SqlInfo};
+use arrow_flight::{FlightInfo, Ticket};
+use futures::TryStreamExt as _;
+use serde_json::json;
+use tonic::transport::{Channel, Endpoint};
+
+use super::*;
+use crate::access::tests::{Header, Person, Stage};
+
+type Client = FlightSqlServiceClient<Channel>;
+
+/// A server in this process, and people with points.
+struct Scene {
+    stage: Stage,
+    doctor: Person,
+    ada: Person,
+    eve: Person,
+    grant: String,
+    address: String,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let stage = Stage::new().await;
+        let (doctor, ada, eve) = (stage.doctor("Doc").await, stage.patient("Ada").await, stage.patient("Eve").await);
+        for (person, value) in [(&ada, 60.0), (&ada, 62.0), (&eve, 161.0)] {
+            stage.heart_rate(person, value, value / 60.0).await;
+        }
+        let grant = stage.grant(&doctor, &ada, &["wearables"]).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(stage.state.clone(), listener, stop.clone(), Duration::from_secs(20)));
+        Self { stage, doctor, ada, eve, grant, address, stop, serving }
+    }
+
+    async fn client(&self, who: Option<&Header>) -> Client {
+        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
+        let mut client = FlightSqlServiceClient::new(channel);
+        if let Some((name, value)) = who {
+            client.set_header(*name, value.as_str());
+        }
+        client
+    }
+}
+
+fn ticket(info: &FlightInfo) -> Ticket {
+    info.endpoint[0].ticket.clone().unwrap()
+}
+
+async fn batches(client: &mut Client, info: &FlightInfo) -> Result<Vec<RecordBatch>, String> {
+    let stream = client.do_get(ticket(info)).await.map_err(|error| error.to_string())?;
+    stream.try_collect().await.map_err(|error| error.to_string())
+}
+
+async fn values(client: &mut Client, sql: &str) -> Result<Vec<f64>, String> {
+    let info = client.execute(sql.to_owned(), None).await.map_err(|error| error.to_string())?;
+    Ok(of(&batches(client, &info).await?))
+}
+
+fn of(batches: &[RecordBatch]) -> Vec<f64> {
+    batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Float64Type>().values().to_vec()).collect()
+}
+
+const VALUES: &str = "SELECT value FROM points ORDER BY value";
+
+#[tokio::test]
+async fn rows_and_records_are_those_of_http() {
+    let scene = Scene::new().await;
+    let mut doctor = scene.client(Some(&scene.doctor.key)).await;
+    assert_eq!(values(&mut doctor, VALUES).await.unwrap(), [60.0, 62.0]);
+    assert_eq!(values(&mut scene.client(Some(&scene.eve.key)).await, VALUES).await.unwrap(), [161.0]);
+    let trail = scene.stage.read(&scene.ada.token, "/audit").await;
+    assert_eq!((&trail["records"][0]["sql"], &trail["records"][0]["what"]), (&json!(VALUES), &json!("sql")));
+    assert_eq!((trail["records"].as_array().unwrap().len(), &trail["records"][0]["address"]), (1, &json!("127.0.0.1")));
+    assert_eq!(scene.stage.read(&scene.eve.token, "/audit").await["records"], json!([]));
+    // Texts arrive as texts, and a statement without rows has columns.
+    let info = doctor.execute("SELECT metric, recorded_at FROM points WHERE value < 0".to_owned(), None).await.unwrap();
+    let schema = info.clone().try_decode_schema().unwrap();
+    assert_eq!(schema.field(0).data_type(), &DataType::Utf8);
+    assert_eq!(batches(&mut doctor, &info).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    for (sql, word) in [
+        ("SELECT valu FROM points", "at byte 7 of the statement"),
+        ("DELETE FROM points", "DML"),
+        ("SELECT * FROM information_schema.tables", "information_schema"),
+    ] {
+        let refused = values(&mut doctor, sql).await.unwrap_err();
+        assert!(refused.contains(word), "{sql}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_ends_between_ticket_and_rows_shows_nothing() {
+    let scene = Scene::new().await;
+    let mut doctor = scene.client(Some(&scene.doctor.key)).await;
+    let info = doctor.execute(VALUES.to_owned(), None).await.unwrap();
+    scene.stage.revoke(&scene.ada, &scene.grant).await;
+    assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), Vec::<f64>::new());
+    assert_eq!(scene.stage.read(&scene.ada.token, "/audit").await["records"], json!([]));
+}
+
+#[tokio::test]
+async fn a_ticket_is_its_callers_and_good_for_once() {
+    let scene = Scene::new().await;
+    let mut ada = scene.client(Some(&scene.ada.token)).await;
+    let mut eve = scene.client(Some(&scene.eve.key)).await;
+    let info = ada.execute(VALUES.to_owned(), None).await.unwrap();
+    assert!(batches(&mut eve, &info).await.unwrap_err().contains("no such ticket"));
+    assert_eq!(of(&batches(&mut ada, &info).await.unwrap()), [60.0, 62.0]);
+    assert!(batches(&mut ada, &info).await.unwrap_err().contains("no such ticket"));
+    let late = ada.execute(VALUES.to_owned(), None).await.unwrap();
+    scene.stage.clock.advance(Duration::from_secs(60));
+    assert!(batches(&mut ada, &late).await.unwrap_err().contains("no such ticket"));
+    let forged = FlightInfo::new()
+        .with_endpoint(arrow_flight::FlightEndpoint::new().with_ticket(Ticket::new(b"forged".to_vec())));
+    batches(&mut ada, &forged).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn credentials_are_those_of_http_and_what_drivers_make_of_them() {
+    let scene = Scene::new().await;
+    let key = &scene.ada.key.1;
+    let bearer = ("authorization", format!("Bearer {key}"));
+    for who in [&scene.ada.token, &scene.ada.key, &scene.ada.read_key, &bearer] {
+        assert_eq!(values(&mut scene.client(Some(who)).await, VALUES).await.unwrap(), [60.0, 62.0]);
+    }
+    let mut by_name = scene.client(None).await;
+    by_name.handshake("anybody", key).await.unwrap();
+    assert_eq!(values(&mut by_name, VALUES).await.unwrap(), [60.0, 62.0]);
+    assert!(scene.client(None).await.handshake("anybody", "avk_wrong").await.is_err());
+    for (who, word) in [
+        (None, "Unauthenticated"),
+        (Some(("x-api-key", "avk_wrong".to_owned())), "Unauthenticated"),
+        (Some(scene.ada.write_key.clone()), "scope"),
+    ] {
+        let mut client = scene.client(who.as_ref()).await;
+        let refused = values(&mut client, VALUES).await.unwrap_err();
+        assert!(refused.contains(word) || refused.contains("credentials"), "{refused}");
+        assert!(client.get_catalogs().await.is_err(), "nor what tables there are");
+        assert!(client.prepare(VALUES.to_owned(), None).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_prepared_statement_takes_values() {
+    let scene = Scene::new().await;
+    let mut ada = scene.client(Some(&scene.ada.key)).await;
+    let sql = "SELECT value FROM points WHERE metric = $1 AND recorded_at < $2";
+    let mut statement = ada.prepare(sql.to_owned(), None).await.unwrap();
+    let params = statement.parameter_schema().unwrap().clone();
+    let at = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    assert_eq!(
+        params.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>(),
+        [DataType::Utf8, at.clone()]
+    );
+    assert_eq!(statement.dataset_schema().unwrap().field(0).data_type(), &DataType::Float64);
+    let schema = Arc::new(Schema::new(vec![Field::new("$1", DataType::Utf8, true), Field::new("$2", at, true)]));
+    let between = scene.stage.state.clock.now_us() - 88_000_000_000;
+    let row = |metric: &str| {
+        let metric = StringArray::from(vec![metric]);
+        let times = TimestampMicrosecondArray::from(vec![between]).with_timezone("UTC");
+        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(metric), Arc::new(times)]).unwrap()
+    };
+    for (metric, expected) in [("heart_rate", vec![62.0]), ("hrv", vec![])] {
+        statement.set_parameters(row(metric)).unwrap();
+        let info = statement.execute().await.unwrap();
+        assert_eq!(of(&batches(&mut ada, &info).await.unwrap()), expected);
+    }
+    statement.close().await.unwrap();
+    let mut without = ada.prepare("SELECT 1.5".to_owned(), None).await.unwrap();
+    let info = without.execute().await.unwrap();
+    assert_eq!(of(&batches(&mut ada, &info).await.unwrap()), [1.5]);
+    assert!(ada.execute_update("DELETE FROM points".to_owned(), None).await.is_err());
+    assert!(ada.begin_transaction().await.is_err());
+}
+
+#[tokio::test]
+async fn drivers_find_the_tables() {
+    let scene = Scene::new().await;
+    let mut ada = scene.client(Some(&scene.ada.key)).await;
+    let texts = |batches: &[RecordBatch], column: usize| -> Vec<String> {
+        let of = |batch: &RecordBatch| {
+            let texts = batch.column(column).as_string::<i32>().clone();
+            (0..texts.len()).map(|row| texts.value(row).to_owned()).collect::<Vec<_>>()
+        };
+        batches.iter().flat_map(of).collect()
+    };
+    let info = ada.get_catalogs().await.unwrap();
+    assert_eq!(texts(&batches(&mut ada, &info).await.unwrap(), 0), ["avycenna"]);
+    let info = ada.get_db_schemas(CommandGetDbSchemas { catalog: None, db_schema_filter_pattern: None }).await.unwrap();
+    assert_eq!(texts(&batches(&mut ada, &info).await.unwrap(), 1), ["public"]);
+    let info = ada.get_table_types().await.unwrap();
+    assert_eq!(texts(&batches(&mut ada, &info).await.unwrap(), 0), ["TABLE"]);
+    let all = CommandGetTables {
+        catalog: None,
+        db_schema_filter_pattern: None,
+        table_name_filter_pattern: Some("%".to_owned()),
+        table_types: vec![],
+        include_schema: true,
+    };
+    let info = ada.get_tables(all).await.unwrap();
+    let tables = batches(&mut ada, &info).await.unwrap();
+    assert_eq!(texts(&tables, 2), ["latest", "metrics", "points"]);
+    assert_eq!(tables[0].num_columns(), 5, "with their columns");
+    let info = ada.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap();
+    assert_eq!(batches(&mut ada, &info).await.unwrap()[0].num_rows(), 1);
+}
+
+#[tokio::test]
+async fn places_are_those_of_http() {
+    let scene = Scene::new().await;
+    let owner = storage::UserId::parse(&scene.ada.id).unwrap();
+    let each_max = scene.stage.state.config.limits.queries_each_max;
+    let mut ada = scene.client(Some(&scene.ada.key)).await;
+    // Tickets that wait take no place.
+    let mut waiting = Vec::new();
+    for _ in 0..=each_max {
+        waiting.push(ada.execute("SELECT 1.0".to_owned(), None).await.unwrap());
+    }
+    let places: Vec<_> = (0..each_max).map(|_| scene.stage.state.queries.begin(owner).unwrap()).collect();
+    assert!(batches(&mut ada, &waiting[0]).await.unwrap_err().contains("too many"));
+    drop(places);
+    assert_eq!(of(&batches(&mut ada, &waiting[1]).await.unwrap()), [1.0]);
+}
+
+#[tokio::test]
+async fn what_is_under_way_ends_before_the_server_does() {
+    let scene = Scene::new().await;
+    let mut ada = scene.client(Some(&scene.ada.key)).await;
+    let sql = "SELECT count(*) FROM points a, points b, points c, points d, points e, points f";
+    let info = ada.execute(sql.to_owned(), None).await.unwrap();
+    let mut rows = ada.do_get(ticket(&info)).await.unwrap();
+    scene.stop.cancel();
+    let mut count = 0;
+    while let Some(batch) = rows.try_next().await.unwrap() {
+        count += batch.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>();
+    }
+    assert_eq!(count, 64);
+    drop((rows, ada));
+    tokio::time::timeout(Duration::from_secs(20), scene.serving).await.expect("it ends").unwrap();
+    assert!(Endpoint::from_shared(scene.address.clone()).unwrap().connect().await.is_err());
+}
