@@ -188,10 +188,11 @@ impl ApiError {
             Detail::Text(text) => text.clone().into_owned(),
             Detail::Faults(faults) => {
                 let fault = faults.first().unwrap_or(&Value::Null);
-                let msg = fault["msg"].as_str().unwrap_or_default();
-                match fault["loc"][2].as_u64() {
-                    Some(at) if fault["loc"][1] == "sql" => format!("{msg} (at byte {at} of the statement)"),
-                    Some(nth) if fault["loc"][1] == "params" => format!("{msg} (parameter {})", nth + 1),
+                let part = |pointer| fault.pointer(pointer);
+                let msg = part("/msg").and_then(Value::as_str).unwrap_or_default();
+                match (part("/loc/1").and_then(Value::as_str), part("/loc/2").and_then(Value::as_u64)) {
+                    (Some("sql"), Some(at)) => format!("{msg} (at byte {at} of the statement)"),
+                    (Some("params"), Some(nth)) => format!("{msg} (parameter {})", nth + 1),
                     _ => msg.to_owned(),
                 }
             }

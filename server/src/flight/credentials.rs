@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use tonic::{Request, Status};
 
 use super::status::of_error;
@@ -22,6 +23,11 @@ use crate::state::AppState;
 /// How API keys begin.
 const KEY_PREFIX: &str = "avk_";
 const KEY_HEADER: &str = "x-api-key";
+/// Go's driver leaves the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// What rates are counted under.
 const PATH: &str = "/flight";
 
@@ -33,8 +39,8 @@ pub(super) async fn visitor<T>(state: &AppState, request: &Request<T>) -> Result
     let headers = as_headers(&request.metadata().clone().into_headers());
     let peer = request.remote_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
     let client = client_of(peer, &headers, &state.config.listen.trusted_proxies);
-    state.rates.admit_address(client, PATH).map_err(of_error)?;
-    Visitor::of(state, &headers, client, PATH).await.map_err(of_error)
+    state.rates.admit_address(client, PATH).map_err(|error| of_error(&error))?;
+    Visitor::of(state, &headers, client, PATH).await.map_err(|error| of_error(&error))
 }
 
 /// The headers as the rest of the server knows them.
@@ -59,7 +65,7 @@ pub(super) fn key_of(text: &str) -> Option<String> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let decoded = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
     Some(decoded.split_once(':')?.1.to_owned())
 }
 
@@ -69,8 +75,10 @@ mod tests {
 
     #[test]
     fn a_key_is_found_wherever_clients_put_it() {
-        let basic = format!("Basic {}", STANDARD.encode("anybody:avk_1"));
-        assert_eq!(key_of(&basic).as_deref(), Some("avk_1"));
+        let basic = format!("Basic {}", BASE64.encode("anybody:avk_1"));
+        for basic in [&basic, basic.trim_end_matches('=')] {
+            assert_eq!(key_of(basic).as_deref(), Some("avk_1"));
+        }
         assert_eq!(key_of("bearer avk_1").as_deref(), Some("avk_1"));
         for other in ["Bearer eyJ0", "Basic !", "avk_1", "Digest avk_1", ""] {
             assert_eq!(key_of(other), None, "{other}");

@@ -83,7 +83,7 @@ pub(super) async fn tables(state: &AppState, visitor: Visitor, asked: CommandGet
     for table in TABLES {
         let sql = format!("SELECT * FROM {table}");
         let question = Question { visitor: visitor.clone(), sql, params: Vec::new() };
-        let (columns, _) = question.describe(state).await.map_err(of_error)?;
+        let (columns, _) = question.describe(state).await.map_err(|error| of_error(&error))?;
         let columns: Arc<Schema> = columns;
         tables.append(CATALOG, SCHEMA, table, TABLE_TYPE, &columns).map_err(Status::from)?;
     }

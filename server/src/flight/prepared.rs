@@ -32,7 +32,7 @@ pub(super) async fn values(sent: PeekableFlightDataStream) -> Result<Vec<Param>,
         let batch: RecordBatch = batch;
         match (batch.num_rows(), &found) {
             (0, _) => {}
-            (1, None) => found = Some(Param::of_row(&batch, 0).map_err(|error| of_error(error.into()))?),
+            (1, None) => found = Some(Param::of_row(&batch, 0).map_err(|error| of_error(&error.into()))?),
             _ => return Err(Status::invalid_argument("a statement takes one row of values at a time")),
         }
     }

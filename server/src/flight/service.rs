@@ -32,9 +32,9 @@ use crate::sql::{Admitted, Question};
 use crate::state::AppState;
 
 /// How long a ticket can be used.
-const TICKET_LIFE: Duration = Duration::from_secs(60);
+const TICKET_LIFE: Duration = Duration::from_mins(1);
 /// How long a prepared statement waits for its next use.
-const STATEMENT_LIFE: Duration = Duration::from_secs(600);
+const STATEMENT_LIFE: Duration = Duration::from_mins(10);
 /// About the longest message of rows, bytes; clients take 4 MiB by default.
 const ROWS_BYTES_MAX: usize = 1 << 20;
 
@@ -62,11 +62,11 @@ impl Service {
 
     /// Plans a question and answers the ticket to its rows.
     async fn info(&self, question: Question, descriptor: FlightDescriptor) -> Answer<FlightInfo> {
-        let mut query = question.plan(&self.state).await.map_err(of_error)?;
+        let mut query = question.plan(&self.state).await.map_err(|error| of_error(&error))?;
         // Its place is another's until the ticket comes.
         query.hold(None);
         let (owner, schema) = (question.visitor.principal().user, query.schema());
-        let handle = self.plans.put(owner, (question, query), self.now()).map_err(of_error)?;
+        let handle = self.plans.put(owner, (question, query), self.now()).map_err(|error| of_error(&error))?;
         let ticket = TicketStatementQuery { statement_handle: handle.to_vec().into() };
         info(&schema, ticket.as_any().encode_to_vec(), descriptor)
     }
@@ -74,9 +74,9 @@ impl Service {
     /// Lets a planned question in and answers its rows.
     async fn rows(&self, question: &Question, query: Query) -> Answer<Rows> {
         let schema = query.schema();
-        let Admitted { query, company } = question.admit(&self.state, query).await.map_err(of_error)?;
+        let Admitted { query, company } = question.admit(&self.state, query).await.map_err(|error| of_error(&error))?;
         let batches = company.watched(query.batches());
-        let batches = batches.map_err(|broken| FlightError::from(of_error(ApiError::from(broken))));
+        let batches = batches.map_err(|broken| FlightError::from(of_error(&ApiError::from(broken))));
         Ok(Response::new(encoded(schema, batches)))
     }
 
@@ -145,7 +145,7 @@ impl FlightSqlService for Service {
         let owner = visitor.principal().user;
         let taken = self.plans.take(owner, &ticket.statement_handle, self.now());
         let (question, mut query) = taken.ok_or_else(gone)?;
-        let place: Permit = std::sync::Arc::new(self.state.queries.begin(owner).map_err(of_error)?);
+        let place: Permit = std::sync::Arc::new(self.state.queries.begin(owner).map_err(|error| of_error(&error))?);
         query.hold(Some(place));
         // By the credential and from the address of this call.
         self.rows(&Question { visitor, ..question }, query).await
@@ -162,9 +162,9 @@ impl FlightSqlService for Service {
         }
         let owner = visitor.principal().user;
         let question = Question { visitor, sql: query.query, params: Vec::new() };
-        let (columns, params) = question.describe(&self.state).await.map_err(of_error)?;
+        let (columns, params) = question.describe(&self.state).await.map_err(|error| of_error(&error))?;
         let prepared = Prepared { sql: question.sql, params: Vec::new() };
-        let handle = self.statements.put(owner, prepared, self.now()).map_err(of_error)?;
+        let handle = self.statements.put(owner, prepared, self.now()).map_err(|error| of_error(&error))?;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: handle.to_vec().into(),
             dataset_schema: schema_bytes(&columns)?,
@@ -203,7 +203,7 @@ impl FlightSqlService for Service {
     ) -> Answer<Rows> {
         let visitor = visitor(&self.state, &request).await?;
         let question = self.question(visitor, &query.prepared_statement_handle)?;
-        let query = question.plan(&self.state).await.map_err(of_error)?;
+        let query = question.plan(&self.state).await.map_err(|error| of_error(&error))?;
         self.rows(&question, query).await
     }
 

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_thing_is_its_callers_once_and_for_a_while() {
-        let (shelf, [ada, bo]) = (Shelf::new(Duration::from_secs(60)), people());
+        let (shelf, [ada, bo]) = (Shelf::new(Duration::from_mins(1)), people());
         let at = Duration::from_secs;
         let handle = shelf.put(ada, "plan", at(0)).unwrap();
         assert_eq!(shelf.take(bo, &handle, at(1)), None, "not another's");
@@ -109,17 +109,17 @@ mod tests {
 
     #[test]
     fn nobody_fills_it_for_the_others() {
-        let (shelf, [ada, bo]) = (Shelf::new(Duration::from_secs(60)), people());
+        let (shelf, [ada, bo]) = (Shelf::new(Duration::from_mins(1)), people());
         for _ in 0..EACH_MAX {
             shelf.put(ada, (), Duration::ZERO).unwrap();
         }
         assert_eq!(shelf.put(ada, (), Duration::ZERO).unwrap_err().status(), 429);
         shelf.put(bo, (), Duration::ZERO).unwrap();
-        shelf.put(ada, (), Duration::from_secs(60)).unwrap();
+        shelf.put(ada, (), Duration::from_mins(1)).unwrap();
         for nth in 0..ALL_MAX {
             let other = UserId::parse(&format!("usr_{nth:08}")).unwrap();
-            let _ = shelf.put(other, (), Duration::from_secs(60));
+            let _ = shelf.put(other, (), Duration::from_mins(1));
         }
-        assert_eq!(shelf.put(bo, (), Duration::from_secs(60)).unwrap_err().status(), 503);
+        assert_eq!(shelf.put(bo, (), Duration::from_mins(1)).unwrap_err().status(), 503);
     }
 }

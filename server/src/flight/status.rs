@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use crate::error::ApiError;
 
 /// The status of an error: a refusal with its text, what is ours without; the log gets the cause.
-pub(super) fn of_error(error: ApiError) -> Status {
+pub(super) fn of_error(error: &ApiError) -> Status {
     let code = match error.status().as_u16() {
         400 | 406 | 422 => Code::InvalidArgument,
         401 => Code::Unauthenticated,

@@ -97,9 +97,10 @@ impl ExecutionPlan for Hold {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Self::over(input)),
-            Err(_) => internal_err!("HoldExec has one input"),
+        if let Ok([input]) = <[_; 1]>::try_from(children) {
+            Ok(Self::over(input))
+        } else {
+            internal_err!("HoldExec has one input")
         }
     }
 

@@ -70,7 +70,7 @@ impl Format {
 pub(crate) enum Encoder {
     Json(Document),
     Csv { out: Vec<u8>, has_head: bool, schema: SchemaRef },
-    Arrow(StreamWriter<Vec<u8>>),
+    Arrow(Box<StreamWriter<Vec<u8>>>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
 }
 
@@ -83,7 +83,10 @@ impl Encoder {
         Ok(match format {
             Format::Json => Self::Json(Document::begin(schema)),
             Format::Csv => Self::Csv { out: Vec::new(), has_head: false, schema: Arc::clone(plain) },
-            Format::Arrow => Self::Arrow(StreamWriter::try_new(Vec::new(), plain).map_err(|error| refused(&error))?),
+            Format::Arrow => {
+                let writer = StreamWriter::try_new(Vec::new(), plain);
+                Self::Arrow(Box::new(writer.map_err(|error| refused(&error))?))
+            }
             Format::Parquet => {
                 let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(plain), Some(properties().map_err(failed)?));
                 Self::Parquet(Box::new(writer.map_err(failed)?))

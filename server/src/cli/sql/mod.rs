@@ -160,14 +160,13 @@ impl Session {
 /// Why a statement was refused, with a caret below the place where there is one.
 fn refusal(sql: &str, status: StatusCode, answer: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(answer).unwrap_or(Value::Null);
-    let fault = &answer["detail"][0];
-    let Some(msg) = fault["msg"].as_str() else {
-        return match answer["detail"].as_str() {
+    let Some(msg) = answer.pointer("/detail/0/msg").and_then(Value::as_str) else {
+        return match answer.get("detail").and_then(Value::as_str) {
             Some(detail) => format!("{}: {detail}", status.as_u16()),
             None => status.to_string(),
         };
     };
-    let at = fault["loc"][2].as_u64().and_then(|at| usize::try_from(at).ok());
+    let at = answer.pointer("/detail/0/loc/2").and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
     match at.and_then(|at| table::pointed_at(sql, at)) {
         Some(line) => format!("{msg}\n{line}"),
         None => msg.to_owned(),
