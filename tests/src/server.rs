@@ -222,6 +222,18 @@ impl Server {
         self.options.run(&[arguments, &["--data-dir", data_dir]].concat(), self.folder.path())
     }
 
+    /// Runs a command line without the data directory, with `input` piped in: exit code, standard output, standard error.
+    pub fn piped(&self, arguments: &[String], input: &str) -> (Option<i32>, String, String) {
+        use std::io::Write as _;
+        let mut command = self.options.command(self.folder.path());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
     /// The same, for its standard output; fails unless it exits with 0.
     pub fn command_ok(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);

@@ -215,8 +215,8 @@ fn the_python_examples_are_all_tested() {
     let names: Vec<_> = examples("python", "py").iter().map(|path| name(path)).collect();
     assert_eq!(
         names,
-        ["check_ins.py", "export.py", "fit_pipeline.py", "stream.py"],
-        "`sharing`, `export`, `watch` and `stream` run these; test a new one too"
+        ["check_ins.py", "dataframe.py", "export.py", "fit_pipeline.py", "sql.py", "stream.py"],
+        "`sharing`, `export`, `sql`, `watch` and `stream` run these; test a new one too"
     );
 }
 

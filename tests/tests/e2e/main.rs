@@ -28,6 +28,8 @@ mod setup;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod sql;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod testers;

@@ -1,0 +1,148 @@
+//! SQL by the clients that people have: ADBC with pandas and polars, DuckDB on the files, the shell.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tests::{Server, python};
+
+use crate::setup::{bulk, heart_rate, options};
+
+/// What the server prints before the address of Flight SQL.
+const FLIGHT: &str = "Flight SQL on ";
+
+/// A server with Flight SQL, one with points, one with a point that is nobody's business; her key.
+async fn clinic() -> (Server, String) {
+    let server = Server::start(options().environment("AVYCENNA_LISTEN_FLIGHT", "127.0.0.1:0")).await;
+    server.user("ada@example.org");
+    let key = server.key("ada@example.org");
+    let ada = server.client().with_key(&key);
+    let points: Vec<Value> = (0..48)
+        .map(|hour| {
+            heart_rate(60.0 + f64::from(hour) / 4.0, &format!("2026-06-{:02}T{:02}:30:00Z", 1 + hour / 24, hour % 24))
+        })
+        .collect();
+    ada.post("/api/v1/wearables/bulk-ingest", &bulk(&points)).await.expect(201);
+    let stranger = server.person("bo@example.org");
+    stranger.post("/api/v1/wearables/ingest", &heart_rate(161.0, "2026-06-01T08:00:00Z")).await.expect(201);
+    (server, key)
+}
+
+fn flight_of(server: &Server) -> String {
+    let log = server.log();
+    let line = log.lines().find_map(|line| line.strip_prefix(FLIGHT)).unwrap_or_else(|| panic!("{log}"));
+    line.trim().to_owned()
+}
+
+fn run(python: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = Command::new(python).args(arguments).envs(environment.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn interpreter() -> Option<std::path::PathBuf> {
+    python::interpreter(Path::new(env!("CARGO_TARGET_TMPDIR")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pandas_and_polars_read_by_adbc_what_http_answers() {
+    let (server, key) = clinic().await;
+    let Some(python) = interpreter() else { return };
+    let flight = flight_of(&server);
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sql_clients.py");
+    let said = run(&python, &[client.to_str().unwrap()], &[("FLIGHT", &flight), ("KEY", &key)]);
+    let found: Value = serde_json::from_str(&said).unwrap();
+    let ada = server.client().with_key(&key);
+    let sql = "SELECT metric, recorded_at, value FROM points ORDER BY recorded_at, metric";
+    let answer = ada.post("/api/v1/query", &json!({ "sql": sql })).await.expect(200).json();
+    let expected: Vec<Value> = answer["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row[0], engine::time::parse(row[1].as_str().unwrap()).unwrap(), row[2]]))
+        .collect();
+    assert_eq!(expected.len(), 48);
+    for reader in ["pandas", "polars"] {
+        assert_eq!(found[reader].as_array().unwrap(), &expected, "{reader}");
+    }
+    assert_eq!((&found["prepared"], &found["by_password"]), (&json!(24), &json!(48)));
+    assert_eq!(found["tables"], json!({"latest": 5, "metrics": 7, "points": 7}));
+    assert_eq!(found["server"], "avycenna");
+    assert!(found["refused"].as_str().unwrap().contains("at byte 7"), "{found}");
+    assert!(found["unauthenticated"].is_string(), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sql_examples_of_the_documentation_run() {
+    let (server, key) = clinic().await;
+    let Some(python) = interpreter() else { return };
+    let examples = tests::root().join("docs/examples/python");
+    let example = |name: &str| examples.join(name).to_str().unwrap().to_owned();
+    let (url, flight) = (server.url(), flight_of(&server));
+    let environment = [("URL", url.as_str()), ("FLIGHT", flight.as_str()), ("KEY", key.as_str())];
+    let said = run(&python, &[&example("dataframe.py")], &environment);
+    assert_eq!(said, "48 heart rates, 65.9 bpm on average\n");
+    let said = run(&python, &[&example("sql.py"), "heart_rate", "Europe/Berlin"], &environment);
+    assert_eq!(said, "2026-06-01 62.62 22\n2026-06-02 68.38 24\n2026-06-03 71.62 2\n");
+    // The page shows the very lines.
+    let page = std::fs::read_to_string(tests::root().join("docs/src/sql.md")).unwrap();
+    let program = std::fs::read_to_string(example("dataframe.py")).unwrap();
+    assert!(page.contains(program.split("\n\nprint").next().unwrap()), "docs/src/sql.md shows other lines");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_reads_the_files_as_they_lie() {
+    let (mut server, key) = clinic().await;
+    let ada = server.client().with_key(&key);
+    // One is replaced, one deleted: neither may come back.
+    ada.post("/api/v1/wearables/ingest", &heart_rate(99.0, "2026-06-01T00:30:00Z")).await.expect(201);
+    let path = "/api/v1/wearables/metric/heart_rate?start=2026-06-02T23:00:00Z&end=2026-06-03T00:00:00Z";
+    ada.send(ada.request("DELETE", path)).await.expect(204);
+    let sql = "SELECT user_id, recorded_at, value FROM points ORDER BY recorded_at";
+    let answer = ada.post("/api/v1/query", &json!({ "sql": sql })).await.expect(200).json();
+    assert!(server.stop().await.success());
+    server.command_ok(&["compact"]);
+    let files = server.command_ok(&["files", "--check"]);
+    let Some(python) = interpreter() else { return };
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sql_files.py");
+    let folder = server.data_dir();
+    let mut arguments = vec![reader.to_str().unwrap(), folder.to_str().unwrap()];
+    arguments.extend(files.lines());
+    let found: Value = serde_json::from_str(&run(&python, &arguments, &[])).unwrap();
+    assert_eq!(found["lying"], found["listed"]);
+    let lying = found["lying"].as_array().unwrap();
+    assert_eq!(lying.len(), 48, "47 of hers, one of his");
+    let user = &answer["rows"][0][0];
+    let hers: Vec<Value> = lying.iter().filter(|row| row[1] == *user).map(|row| json!([row[2], row[3]])).collect();
+    let expected: Vec<Value> = answer["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([engine::time::parse(row[1].as_str().unwrap()).unwrap(), row[2]]))
+        .collect();
+    assert_eq!(hers, expected);
+    assert!(lying.iter().all(|row| row[0] == "heart_rate" && row[4] == "watch"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_answers_arguments_and_pipes() {
+    let (server, key) = clinic().await;
+    let url = server.url();
+    let arguments = |more: &[&'static str]| -> Vec<String> {
+        ["sql", "--url", &url, "--key", &key].iter().chain(more).map(|text| (*text).to_owned()).collect()
+    };
+    let shell = |more: &[&'static str], input: &str| server.piped(&arguments(more), input);
+    let sql = "SELECT metric, count(*) AS n, min(value) AS least FROM points GROUP BY metric";
+    let table = "   metric   | n  | least\n------------+----+-------\n heart_rate | 48 |  60.0\n(1 row)\n";
+    let (code, out, err) = shell(&["-c", sql], "");
+    assert_eq!((code, out.as_str()), (Some(0), table), "{err}");
+    let (code, out, err) = shell(&[], &format!("-- a comment\n{sql};\n{sql}"));
+    assert_eq!((code, out), (Some(0), table.repeat(2)), "{err}");
+    let (_, out, _) = shell(&["--format", "csv", "-c", "SELECT value FROM points ORDER BY value LIMIT 2"], "");
+    assert_eq!(out, "value\n60.0\n60.25\n");
+    let (code, out, err) = shell(&["-c", "SELECT value,\n  valu FROM points"], "");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.ends_with("LINE 2:   valu FROM points\n          ^\n"), "{err}");
+    let (code, _, err) = shell(&["--key-file", "/nowhere"], "");
+    assert_eq!(code, Some(2), "{err}");
+}
