@@ -14,9 +14,10 @@
 //! 1. the null server ([`null`]): the yardstick of the same run
 //! 2. closed-loop ingest, then everything to rest: stop, compact
 //! 3. questions to a quiet server, every answer checked against what was generated
-//! 4. ingest at a fixed rate with the questions beside it
-//! 5. a doctor's reads of check-ins beside the patient's own, and beside ingest
-//! 6. a search for 1,000 observations beside the window of the same points
+//! 4. questions in SQL: a doctor's over everybody, one's own over Flight, the three questions beside them
+//! 5. ingest at a fixed rate with the questions beside it
+//! 6. a doctor's reads of check-ins beside the patient's own, and beside ingest;
+//!    a search for 1,000 observations beside the window of the same points
 //! 7. a patient's and a doctor's listings among 100,000 people
 //! 8. small bodies over 1, 8 and 64 connections: group commit
 //! 9. `kill -9` and the replay of the log
@@ -85,7 +86,7 @@ pub(crate) struct Args {
     /// Length of the paced phase, seconds.
     #[arg(long, default_value_t = 60)]
     paced_seconds: u64,
-    /// Phases to leave out: null, query, paced, sharing, fhir, scale, group, replay, import.
+    /// Phases to leave out: null, query, sql, paced, sharing, fhir, scale, group, replay, import.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     /// Folder for data directories and bodies, about 2 GB; it should lie on a real disk. Next to this program if not

@@ -9,6 +9,7 @@ mod quiet;
 mod resource;
 mod scale;
 mod sharing;
+mod sql;
 mod stream;
 mod webhooks;
 
@@ -23,7 +24,7 @@ use crate::query::{Question, Truth};
 use crate::report::Report;
 use crate::report::Target::AtMost;
 use crate::traffic::Traffic;
-use crate::{Args, Result, accounts};
+use crate::{Args, Result, accounts, shared};
 
 const BULK_PATH: &str = "/api/v1/wearables/bulk-ingest";
 const READY_PATH: &str = "/readyz";
@@ -112,11 +113,17 @@ impl<'a> Bench<'a> {
         if !self.args.skips("query") {
             self.questions(&data_dir)?;
         }
+        let is_shared = self.args.url.is_none() && !(self.args.skips("sharing") && self.args.skips("sql"));
+        let shared = if is_shared { Some(shared::share(&data_dir, "check_ins")?) } else { None };
+        // Before the paced phase: its points are nothing that the fleet's truth knows.
+        if let Some(shared) = shared.as_ref().filter(|_| !self.args.skips("sql")) {
+            self.sql(&data_dir, shared)?;
+        }
         if !self.args.skips("paced") {
             self.paced(&data_dir)?;
         }
-        if self.args.url.is_none() && !self.args.skips("sharing") {
-            self.sharing(&data_dir)?;
+        if let Some(shared) = shared.as_ref().filter(|_| !self.args.skips("sharing")) {
+            self.sharing(&data_dir, shared)?;
         }
         if !self.args.skips("fhir") {
             self.fhir(&data_dir)?;

@@ -11,7 +11,7 @@ use crate::ingest::{self, Ingested};
 use crate::query;
 use crate::report::Target::{AtMost, None as NoTarget};
 use crate::report::percentile_ms;
-use crate::shared::{self, Shared};
+use crate::shared::Shared;
 use crate::traffic::{Progress, Traffic};
 use crate::watch::{self, ParquetFiles};
 
@@ -25,12 +25,11 @@ const CONNECTIONS: usize = 4;
 const READS_PER_SECOND: u32 = 50;
 
 impl Bench<'_> {
-    /// Lets a doctor in to everybody, and reads.
-    pub(super) fn sharing(&mut self, data_dir: &Path) -> Result<()> {
+    /// Reads as a doctor whom everybody has let in.
+    pub(super) fn sharing(&mut self, data_dir: &Path, shared: &Shared) -> Result<()> {
         eprintln!("a doctor reads everybody's check-ins");
-        let shared = shared::share(data_dir, "check_ins")?;
-        self.reads_alone(data_dir, &shared)?;
-        self.reads_beside_ingest(data_dir, &shared)
+        self.reads_alone(data_dir, shared)?;
+        self.reads_beside_ingest(data_dir, shared)
     }
 
     fn reads_alone(&mut self, data_dir: &Path, shared: &Shared) -> Result<()> {
