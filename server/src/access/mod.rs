@@ -59,12 +59,14 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// Somebody who comes by another way than the router: by their credentials and the address that they come from.
+    /// Somebody who comes by another way than the router: by their credentials, the address that they come from, and the
+    /// path that stands for what they want.
     ///
     /// # Errors
-    /// 401, 403 for a key without the scope `read`, 429.
-    pub async fn of(state: &AppState, headers: &HeaderMap, address: IpAddr) -> Result<Self, ApiError> {
+    /// 401, 403 for a credential that is not good for the path, or lacks the scope `read`, 429.
+    pub async fn of(state: &AppState, headers: &HeaderMap, address: IpAddr, path: &str) -> Result<Self, ApiError> {
         let principal = state.auth.authenticate(headers).await?;
+        principal.require_path(path)?;
         state.rates.admit_principal(&principal)?;
         principal.require_read()?;
         Ok(Self { principal, address })

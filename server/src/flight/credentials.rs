@@ -40,7 +40,7 @@ pub(super) async fn visitor<T>(state: &AppState, request: &Request<T>) -> Result
     let peer = request.remote_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
     let client = client_of(peer, &headers, &state.config.listen.trusted_proxies);
     state.rates.admit_address(client, PATH).map_err(|error| of_error(&error))?;
-    Visitor::of(state, &headers, client).await.map_err(|error| of_error(&error))
+    Visitor::of(state, &headers, client, PATH).await.map_err(|error| of_error(&error))
 }
 
 /// The headers as the rest of the server knows them.

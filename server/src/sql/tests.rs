@@ -66,7 +66,7 @@ impl Clinic {
         let mut headers = axum::http::HeaderMap::new();
         headers.insert(who.key.0, who.key.1.parse().unwrap());
         let address = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        let visitor = Visitor::of(&self.stage.state, &headers, address).await.unwrap();
+        let visitor = Visitor::of(&self.stage.state, &headers, address, "/api/v1/query").await.unwrap();
         Question { visitor, sql: sql.to_owned(), params: Vec::new() }
     }
 
