@@ -32,7 +32,7 @@ use crate::control::entities::check_in;
 const ORIGINS_MAX: usize = 64;
 
 /// Bytes of an observation, for reserving.
-const OBSERVATION_BYTES: usize = 1_024;
+const OBSERVATION_BYTES: usize = 1_280;
 
 /// Microseconds of a millisecond.
 const MILLISECOND_US: i64 = 1_000;

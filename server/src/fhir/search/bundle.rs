@@ -16,17 +16,27 @@ const MANDATORY: [&str; 4] = ["code", "id", "resourceType", "status"];
 /// Elements whose name says of which type they are.
 const CHOICES: [&str; 2] = ["effective", "value"];
 
+/// What a page begins with, before it has entries.
+pub(crate) const HEAD: &[u8] = b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"entry\":[";
+
+/// The end of [`HEAD`], which goes where there are no entries: a list of nothing is not FHIR.
+const LIST: &[u8] = b",\"entry\":[";
+
 /// A page while it is written: entries first, links and total behind them.
 #[derive(Debug)]
 pub(crate) struct Bundle {
     out: Vec<u8>,
-    has_entries: bool,
 }
 
 impl Bundle {
     /// Without entries.
     pub(crate) fn new() -> Self {
-        Self { out: b"{\"resourceType\":\"Bundle\",\"type\":\"searchset\"".to_vec(), has_entries: false }
+        Self { out: HEAD.to_vec() }
+    }
+
+    /// Of entries with commas between them that were written behind [`HEAD`]: a page of a megabyte is not copied.
+    pub(crate) fn begun(out: Vec<u8>) -> Self {
+        Self { out }
     }
 
     /// Takes entries, with commas between them.
@@ -34,9 +44,9 @@ impl Bundle {
         if entries.is_empty() {
             return;
         }
-        // A list of nothing is not FHIR.
-        self.out.extend_from_slice(if self.has_entries { b"," } else { b",\"entry\":[" });
-        self.has_entries = true;
+        if self.has_entries() {
+            self.out.push(b',');
+        }
         self.out.extend_from_slice(entries);
     }
 
@@ -49,11 +59,18 @@ impl Bundle {
         self.entries(&entry);
     }
 
+    fn has_entries(&self) -> bool {
+        self.out.len() > HEAD.len()
+    }
+
     /// The whole: links by their relation, and the total where it is known.
     pub(crate) fn finish(self, links: &[(&str, String)], total: Option<usize>) -> Vec<u8> {
+        let has_entries = self.has_entries();
         let mut out = self.out;
-        if self.has_entries {
+        if has_entries {
             out.push(b']');
+        } else {
+            out.truncate(HEAD.len() - LIST.len());
         }
         if let Some(total) = total {
             out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
@@ -115,6 +132,15 @@ mod tests {
             json!({"resourceType": "Bundle", "type": "searchset", "total": 0,
                 "link": [{"relation": "self", "url": "https://h/a?b=\""}]})
         );
+    }
+
+    #[test]
+    fn a_page_goes_on_behind_what_was_written_into_it() {
+        let mut bundle = Bundle::begun([HEAD, b"{},{}"].concat());
+        bundle.resource(&base(), ("Patient", "p"), "include", b"{}");
+        let bundle: Value = serde_json::from_slice(&bundle.finish(&[], None)).unwrap();
+        assert_eq!(bundle["entry"].as_array().unwrap().len(), 3);
+        assert!(HEAD.ends_with(LIST));
     }
 
     #[test]

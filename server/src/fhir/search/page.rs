@@ -3,7 +3,7 @@
 use engine::observe::Order;
 use sea_orm::ConnectionTrait;
 
-use super::bundle::{Bundle, trimmed};
+use super::bundle::{Bundle, HEAD, trimmed};
 use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs, times_of};
 use super::{Next, Search, Sort, Spot, named};
 use crate::access::{Look, Visitor};
@@ -125,7 +125,9 @@ impl Reader<'_> {
         let metrics = search.kinds(self.state.fhir.kinds()).map(|kind| &*kind.name);
         let days = inside.days(self.state, metrics).await?;
         let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
-        let (mut out, engine) = (Vec::new(), &*self.state.engine);
+        // Entries are written straight into the page; lines are made into entries first.
+        let head = if search.elements.is_some() { &[][..] } else { HEAD };
+        let (mut out, engine) = (head.to_vec(), &*self.state.engine);
         let Said { runs, counted, named, total } = said;
         let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days: &days };
         let found = inside.behind(async {
@@ -143,16 +145,18 @@ impl Reader<'_> {
         let is_whole = asked.after.is_none() && written.next.is_none() && search.count > 0;
         let total = total.or(is_whole.then_some(written.count));
         let provenances = if search.with_provenance {
-            provenance::of_page(&out, search.elements.is_some()).map_err(ApiError::internal)?
+            let entries = out.get(head.len()..).unwrap_or_default();
+            provenance::of_page(entries, search.elements.is_some()).map_err(ApiError::internal)?
         } else {
             Vec::new()
         };
-        let entries = match &search.elements {
-            Some(elements) => trimmed(&out, elements, self.base).map_err(ApiError::internal)?,
-            None => out,
+        let mut bundle = if let Some(elements) = &search.elements {
+            let mut bundle = Bundle::new();
+            bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?);
+            bundle
+        } else {
+            Bundle::begun(out)
         };
-        let mut bundle = Bundle::new();
-        bundle.entries(&entries);
         if search.with_patient && written.count > 0 {
             let person = inside.patient(self.state).await?;
             bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
