@@ -31,19 +31,14 @@ fn said(made: Result<PathBuf, String>) -> Option<PathBuf> {
 
 /// Copies the files of `source`, a folder of the repository: a module finds its packages from where it lies.
 fn make(source: &str, copy: &Path, ready: Option<&Path>) -> Result<PathBuf, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", copy.display());
-    std::fs::create_dir_all(copy).map_err(failed)?;
-    for entry in std::fs::read_dir(crate::root().join(source)).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        if let (true, Some(name)) = (file.is_file(), file.file_name()) {
-            std::fs::copy(&file, copy.join(name)).map_err(failed)?;
-        }
-    }
+    run(Command::new("mkdir").arg("-p").arg(copy))?;
+    let files = ["-maxdepth", "1", "-type", "f", "-exec", "cp", "-t"];
+    run(Command::new("find").arg(crate::root().join(source)).args(files).arg(copy).args(["{}", "+"]))?;
     match ready {
         Some(packages) => {
             let place = copy.join("node_modules");
             run(Command::new("rm").arg("-rf").arg(&place))?;
-            std::os::unix::fs::symlink(packages, place).map_err(failed)?;
+            run(Command::new("ln").arg("-s").arg(packages).arg(place))?;
         }
         None => install(copy)?,
     }
@@ -53,11 +48,9 @@ fn make(source: &str, copy: &Path, ready: Option<&Path>) -> Result<PathBuf, Stri
 /// `npm ci`, unless it has installed the same lock before.
 fn install(copy: &Path) -> Result<(), String> {
     let (lock, installed) = (copy.join("package-lock.json"), copy.join("node_modules/installed-lock.json"));
-    let is_same = std::fs::read(&lock).ok() == std::fs::read(&installed).ok();
-    if is_same {
+    if run(Command::new("cmp").arg("-s").arg(&lock).arg(&installed)).is_ok() {
         return Ok(());
     }
     run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(copy))?;
-    std::fs::copy(&lock, &installed).map_err(|error| format!("{}: {error}", installed.display()))?;
-    Ok(())
+    run(Command::new("cp").arg(&lock).arg(&installed))
 }
