@@ -115,7 +115,7 @@ fn read(pairs: impl Iterator<Item = (String, String)>, handling: Handling) -> Re
 
 fn read_types(value: &str, handling: Handling, types: &mut Vec<Resource>) -> Result<(), Failure> {
     for name in value.split(',').map(str::trim) {
-        match Resource::parse(name) {
+        match Resource::parse(name).filter(|resource| Resource::EXPORTED.contains(resource)) {
             Some(resource) if types.contains(&resource) => {}
             Some(resource) => types.push(resource),
             None if handling == Handling::Lenient => {}

@@ -26,7 +26,7 @@ async fn both_algorithms_get_a_token_of_five_minutes_for_the_owner() {
     let by_ec = jsonwebtoken::encode(&header(Algorithm::ES384, "e"), &claims(&client, "1"), &ec()).unwrap();
     for (jti, assertion) in [("1", by_ec), ("2", sign(&claims(&client, "2")))] {
         let (status, body) = ask(&stage, form(&assertion, "system/*.rs")).await;
-        assert_eq!((status, &body["scope"]), (200, &json!("system/*.rs")), "{jti}: {body}");
+        assert_eq!((status, &body["scope"]), (200, &json!(BOTH)), "{jti}: {body}");
         let token = ("authorization", format!("Bearer {}", body["access_token"].as_str().unwrap()));
         let principal = principal(&stage, &token).await.unwrap();
         assert_eq!(principal.user.as_str(), doctor.id);
@@ -114,7 +114,7 @@ async fn a_client_sees_what_the_grants_of_its_owner_allow_within_its_scopes_and_
     let (doctor, ada) = (stage.doctor("Doc").await, stage.patient("Ada").await);
     let (bo, grant) = (stage.patient("Bo").await, stage.grant(&doctor, &ada, &["wearables"]).await);
     stage.heart_rate(&ada, 62.0, 1.0).await;
-    let client = register(&stage, &doctor, BOTH).await;
+    let client = register(&stage, &doctor, "system/*.rs").await;
     let narrow = token(&stage, &client, "1", "system/Observation.rs").await;
     let wide = token(&stage, &client, "2", "system/*.rs").await;
     let of = |who: &Person| format!("/fhir/R4/Observation?patient={}", who.id);
@@ -124,12 +124,19 @@ async fn a_client_sees_what_the_grants_of_its_owner_allow_within_its_scopes_and_
     assert_eq!(status(&narrow, &of(&bo)).await, 403, "no grant");
     let patient = format!("/fhir/R4/Patient/{}", ada.id.replace('_', "-"));
     let with_patient = format!("{}&_include=Observation:patient", of(&ada));
-    assert_eq!((status(&narrow, &patient).await, status(&narrow, &with_patient).await), (403, 403), "no scope");
-    assert_eq!((status(&wide, &patient).await, status(&wide, &with_patient).await), (200, 200));
+    let beside = [
+        patient.clone(),
+        with_patient,
+        format!("{}&_revinclude=Provenance:target", of(&ada)),
+        format!("/fhir/R4/Observation/$lastn?patient={}&_include=Observation:patient", ada.id),
+    ];
+    for path in &beside {
+        assert_eq!((status(&narrow, path).await, status(&wide, path).await), (403, 200), "{path}");
+    }
     let trail = stage.read(&ada.token, "/audit").await;
     let records = trail["records"].as_array().unwrap();
     let is_clients = |record: &Value| record["means"] == "client" && record["means_id"] == json!(client);
-    assert!(records.len() == 3 && records.iter().all(is_clients), "{trail}");
+    assert!(records.len() == 5 && records.iter().all(is_clients), "{trail}");
     assert_eq!(crate::access::audit::verify(&stage.state.control).await.unwrap().breaks, []);
     stage.revoke(&ada, &grant).await;
     assert_eq!((status(&wide, &of(&ada)).await, status(&wide, &patient).await), (403, 403));
