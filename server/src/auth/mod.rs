@@ -120,13 +120,30 @@ impl Auth {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Who the credentials of a request belong to. A token counts before a key where both are sent.
+    /// Who the credentials of a request belong to. A token counts before a key where both are sent. The token of another
+    /// system is refused: it is good for paths of FHIR alone, see [`Self::authenticate_at`].
     ///
     /// Cost: a hash and a look-up in memory; a few queries where the credential is not remembered.
     ///
     /// # Errors
-    /// [`AuthError::Missing`], [`AuthError::Invalid`], [`AuthError::Control`].
+    /// [`AuthError::Missing`], [`AuthError::Invalid`], [`AuthError::Elsewhere`], [`AuthError::Control`].
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
+        // No client has a scope for no path.
+        self.authenticate_at(headers, "").await
+    }
+
+    /// As [`Self::authenticate`], for what is at `path`, the whole path of the request: the token of another system counts
+    /// where its scopes let it in.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`]; [`AuthError::WantsScope`].
+    pub async fn authenticate_at(&self, headers: &HeaderMap, path: &str) -> Result<Principal, AuthError> {
+        let principal = self.identify(headers).await?;
+        principal.require_path(path)?;
+        Ok(principal)
+    }
+
+    async fn identify(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
         if let Some(value) = headers.get(header::AUTHORIZATION) {
             let text = value.to_str().map_err(|_| AuthError::Invalid)?;
             let token = bearer(text).ok_or(AuthError::Invalid)?;

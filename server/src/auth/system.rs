@@ -16,17 +16,26 @@ pub enum Resource {
     Patient,
     /// What was measured or said.
     Observation,
+    /// By what it was measured.
+    Device,
+    /// How it came here.
+    Provenance,
 }
 
 impl Resource {
     /// Every resource that a scope can name.
-    pub const ALL: [Self; 2] = [Self::Patient, Self::Observation];
+    pub const ALL: [Self; 4] = [Self::Patient, Self::Observation, Self::Device, Self::Provenance];
+
+    /// Those that an export holds.
+    pub const EXPORTED: [Self; 2] = [Self::Patient, Self::Observation];
 
     /// FHIR's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Patient => "Patient",
             Self::Observation => "Observation",
+            Self::Device => "Device",
+            Self::Provenance => "Provenance",
         }
     }
 
@@ -40,6 +49,8 @@ impl Resource {
         match self {
             Self::Patient => "system/Patient.rs",
             Self::Observation => "system/Observation.rs",
+            Self::Device => "system/Device.rs",
+            Self::Provenance => "system/Provenance.rs",
         }
     }
 }
@@ -53,7 +64,7 @@ pub struct SystemScopes {
 
 impl SystemScopes {
     /// Everything that a client can be allowed.
-    pub const ALL: Self = Self { read: 0b11, search: 0b11 };
+    pub const ALL: Self = Self { read: 0b1111, search: 0b1111 };
 
     /// The scopes of words with blanks between them; `None` if one of them is nothing that this server can allow.
     pub fn parse(words: &str) -> Option<Self> {
@@ -113,7 +124,7 @@ impl SystemScopes {
             return if self.is_empty() { Err(AuthError::Elsewhere) } else { Ok(()) };
         }
         if decoded == "Patient/$export" || (first == "Group" && decoded.ends_with("/$export")) {
-            let is_any = Resource::ALL.into_iter().any(|resource| self.cover(resource));
+            let is_any = Resource::EXPORTED.into_iter().any(|resource| self.cover(resource));
             return if is_any { Ok(()) } else { Err(AuthError::WantsScope(Resource::Observation.scope())) };
         }
         let resource = Resource::parse(first).ok_or(AuthError::Elsewhere)?;
@@ -188,7 +199,7 @@ mod tests {
             "user/Observation.rs",
             "patient/Observation.rs",
             "system/observation.rs",
-            "system/Device.rs",
+            "system/Group.rs",
             "system/Observation.rs?category=vital-signs",
             "openid",
             "system/.rs",
@@ -204,7 +215,8 @@ mod tests {
         let one = scopes("system/Observation.rs");
         let table = [
             (both, "system/Observation.read system/Patient.r", "system/Observation.read system/Patient.r"),
-            (both, "system/*.rs", "system/*.rs"),
+            (both, "system/*.rs", "system/Patient.rs system/Observation.rs"),
+            (SystemScopes::ALL, "system/*.rs", "system/*.rs"),
             (one, "system/*.rs", "system/Observation.rs"),
             (one, "system/*.read system/Observation.rs", "system/Observation.rs"),
             (one, "system/Patient.rs", ""),
@@ -236,7 +248,9 @@ mod tests {
             ("/fhir/R4/$export-status/exp_1", [true, false, true, true, true]),
             ("/fhir/R4/$export-file/exp_1/2", [true, false, true, true, true]),
             ("/fhir/R4/Group/usr-7jRtHvBk", [false; 5]),
-            ("/fhir/R4/Device/abc", [false; 5]),
+            ("/fhir/R4/Device/abc", [true, false, false, false, false]),
+            ("/fhir/R4/Provenance", [true, false, false, false, false]),
+            ("/fhir/R4/CodeSystem/avycenna", [false; 5]),
             ("/fhir/R4", [false; 5]),
             ("/fhir/R4/", [false; 5]),
             ("/fhir/R40/Observation", [false; 5]),

@@ -64,7 +64,7 @@ struct Add {
     /// The file with its public keys.
     #[arg(long, value_name = "FILE")]
     jwks: PathBuf,
-    /// What it may do, as `system/Observation.rs`; may be repeated [default: system/Patient.rs system/Observation.rs]
+    /// What it may do, as `system/Observation.rs`; may be repeated [default: system/*.rs]
     #[arg(long)]
     scope: Vec<String>,
     #[command(flatten)]

@@ -23,10 +23,9 @@ impl FromRequestParts<AppState> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let principal = state.auth.authenticate(&parts.headers).await?;
         // The whole path: a nested router sees a part of it.
         let path = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(whole)| whole).path();
-        principal.require_path(path)?;
+        let principal = state.auth.authenticate_at(&parts.headers, path).await?;
         state.rates.admit_principal(&principal)?;
         Ok(principal)
     }

@@ -61,17 +61,17 @@ pub fn of_body(headers: &HeaderMap, body: &[u8], handling: Handling) -> Result<A
     }
     let malformed = || Failure::value("Parameters", "must be a Parameters resource");
     let body: Value = serde_json::from_slice(body).map_err(|_| malformed())?;
-    if body["resourceType"] != "Parameters" {
+    if body.get("resourceType").and_then(Value::as_str) != Some("Parameters") {
         return Err(malformed());
     }
-    let list = match &body["parameter"] {
-        Value::Null => &[],
-        Value::Array(list) => list.as_slice(),
-        _ => return Err(malformed()),
+    let list = match body.get("parameter") {
+        None => &[],
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(_) => return Err(malformed()),
     };
     let mut pairs = Vec::new();
     for one in list {
-        let name = one["name"].as_str().ok_or_else(malformed)?;
+        let name = one.get("name").and_then(Value::as_str).ok_or_else(malformed)?;
         let fields = one.as_object().ok_or_else(malformed)?;
         let mut values = fields.iter().filter(|(key, _)| key.starts_with("value"));
         let value = values.next().and_then(|(_, value)| value.as_str()).unwrap_or_default();
@@ -115,7 +115,7 @@ fn read(pairs: impl Iterator<Item = (String, String)>, handling: Handling) -> Re
 
 fn read_types(value: &str, handling: Handling, types: &mut Vec<Resource>) -> Result<(), Failure> {
     for name in value.split(',').map(str::trim) {
-        match Resource::parse(name) {
+        match Resource::parse(name).filter(|resource| Resource::EXPORTED.contains(resource)) {
             Some(resource) if types.contains(&resource) => {}
             Some(resource) => types.push(resource),
             None if handling == Handling::Lenient => {}

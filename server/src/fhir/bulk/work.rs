@@ -191,14 +191,13 @@ impl Worker {
     fn room(&mut self, job: &bulk_job::Model) -> Result<u64, Failure> {
         let (now, max) = (self.state.clock.elapsed(), self.state.config.fhir.export_bytes_max);
         let known = self.sum.filter(|(sum, at)| now.saturating_sub(*at) < SUM_HOLDS && *sum < max);
-        let sum = match known {
-            Some((sum, _)) => sum,
-            None => {
-                let sum = self.runtime.block_on(bulk::bytes_at(self.state.control.read(), &job.place))?;
-                let sum = u64::try_from(sum).unwrap_or(0);
-                self.sum = Some((sum, now));
-                sum
-            }
+        let sum = if let Some((sum, _)) = known {
+            sum
+        } else {
+            let sum = self.runtime.block_on(bulk::bytes_at(self.state.control.read(), &job.place))?;
+            let sum = u64::try_from(sum).unwrap_or(0);
+            self.sum = Some((sum, now));
+            sum
         };
         Ok(max.saturating_sub(sum))
     }
@@ -302,7 +301,7 @@ async fn still(state: &AppState, job: &bulk_job::Model, granted: &Granted) -> Re
     }
     if job.scope != "own" {
         let now = export::of(control, &job.user_id, &granted.patient_id, state.clock.now_us()).await?;
-        let is_less = now.is_none_or(|now| now.may_points < granted.may_points);
+        let is_less = now.is_none_or(|now| granted.may_points && !now.may_points);
         if is_less {
             return Err(Failure::Ended);
         }

@@ -89,7 +89,10 @@ impl Writer<'_> {
         let (with_patient, with_observations) = (wants("Patient"), wants("Observation"));
         let mut written = Vec::new();
         if with_patient {
-            written.extend(self.part(Part::Patient, Self::patient)?);
+            written.extend(self.part(Part::Patient, |writer, output| {
+                writer.patient(output);
+                Ok(())
+            })?);
         }
         if with_observations && self.granted.may_points {
             written.extend(self.part(Part::Points, Self::points)?);
@@ -125,13 +128,12 @@ impl Writer<'_> {
         Ok(Some(Written { part, resources, bytes: i64::try_from(bytes).unwrap_or(i64::MAX) }))
     }
 
-    fn patient(&mut self, output: &mut Output) -> Result<(), Failure> {
+    fn patient(&self, output: &mut Output) {
         if self.since_us().is_none_or(|since| self.person.updated_at >= since) {
             output.buffer.extend_from_slice(&patient(self.person));
             output.buffer.push(b'\n');
             output.resources += 1;
         }
-        Ok(())
     }
 
     /// Metric by metric, each oldest first: nothing is merged, so nothing waits for another.

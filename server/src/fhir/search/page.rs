@@ -7,6 +7,7 @@ use super::bundle::{Bundle, HEAD, trimmed};
 use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs, times_of};
 use super::{Next, Search, Sort, Spot, named};
 use crate::access::{Look, Visitor};
+use crate::auth::Resource;
 use crate::control::repository::check_ins::{self, Wanted};
 use crate::error::ApiError;
 use crate::fhir::answer::Base;
@@ -63,9 +64,17 @@ impl Reader<'_> {
     /// The page as a Bundle.
     ///
     /// # Errors
-    /// [`Failure`]; 400 for a place in a search that there is no more.
+    /// [`Failure`]; 400 for a place in a search that there is no more; 403 for a client whose scopes do not name what comes
+    /// beside the observations.
     pub(crate) async fn page(&self, asked: Asked) -> Result<Vec<u8>, Failure> {
         let (state, search) = (self.state, &asked.search);
+        // What comes beside what the path says.
+        for (_, resource) in [(search.with_patient, Resource::Patient), (search.with_provenance, Resource::Provenance)]
+            .into_iter()
+            .filter(|(is_wanted, _)| *is_wanted)
+        {
+            self.visitor.principal().require_resource(resource).map_err(ApiError::from)?;
+        }
         let kinds = state.fhir.kinds();
         let look = look_of(search, kinds);
         let visit = Visit::begin(state, self.visitor, &search.user, wish_of(search, kinds), look).await?;

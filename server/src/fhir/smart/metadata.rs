@@ -22,7 +22,7 @@ pub(super) struct SmartConfiguration {
     /// `client_credentials` alone.
     grant_types_supported: [&'static str; 1],
     /// What a client can be allowed.
-    scopes_supported: [&'static str; 3],
+    scopes_supported: [&'static str; 5],
     /// None: nobody logs in through SMART here.
     response_types_supported: [&'static str; 0],
     /// Wanted of every server by SMART 2, also of one where nobody logs in.
@@ -43,7 +43,13 @@ pub(super) async fn read(
         token_endpoint_auth_methods_supported: ["private_key_jwt"],
         token_endpoint_auth_signing_alg_values_supported: ["RS384", "ES384"],
         grant_types_supported: ["client_credentials"],
-        scopes_supported: ["system/Patient.rs", "system/Observation.rs", "system/*.rs"],
+        scopes_supported: [
+            "system/Patient.rs",
+            "system/Observation.rs",
+            "system/Device.rs",
+            "system/Provenance.rs",
+            "system/*.rs",
+        ],
         response_types_supported: [],
         code_challenge_methods_supported: ["S256"],
         capabilities: ["client-confidential-asymmetric", "permission-v1", "permission-v2"],

@@ -37,7 +37,7 @@ const UNPROVED: &str = "no registered client has signed this assertion";
 
 /// A token.
 #[derive(Debug, Serialize)]
-pub(super) struct Token {
+pub(super) struct Issued {
     /// To be sent as `Authorization: Bearer …`.
     access_token: String,
     /// `bearer`.
@@ -50,7 +50,7 @@ pub(super) struct Token {
 
 /// Why there is no token, in OAuth's words.
 #[derive(Debug, Serialize)]
-pub(super) struct TokenError {
+pub(super) struct Refused {
     /// `invalid_request`, `invalid_client`, `invalid_scope` or `unsupported_grant_type`.
     error: &'static str,
     /// For people.
@@ -60,7 +60,7 @@ pub(super) struct TokenError {
 /// Why there is no token.
 #[derive(Debug)]
 pub(super) enum Failure {
-    OAuth(StatusCode, TokenError),
+    OAuth(StatusCode, Refused),
     Api(ApiError),
 }
 
@@ -70,11 +70,11 @@ impl Failure {
     }
 
     fn bad(error: &'static str, what: impl Into<Cow<'static, str>>) -> Self {
-        Self::OAuth(StatusCode::BAD_REQUEST, TokenError { error, error_description: what.into() })
+        Self::OAuth(StatusCode::BAD_REQUEST, Refused { error, error_description: what.into() })
     }
 
     fn client(what: &'static str) -> Self {
-        let error = TokenError { error: "invalid_client", error_description: what.into() };
+        let error = Refused { error: "invalid_client", error_description: what.into() };
         Self::OAuth(StatusCode::UNAUTHORIZED, error)
     }
 }
@@ -141,7 +141,7 @@ pub(super) async fn token(State(state): State<AppState>, request: Request) -> Re
     }
     let access_token = state.auth.client_token(&client.id, &scope)?;
     tracing::info!(client = client.id, owner = client.user_id, "a client got a token");
-    let token = Token { access_token, token_type: "bearer", expires_in: CLIENT_TOKEN_S, scope };
+    let token = Issued { access_token, token_type: "bearer", expires_in: CLIENT_TOKEN_S, scope };
     Ok((not_stored(), Json(token)).into_response())
 }
 

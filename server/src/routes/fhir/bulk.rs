@@ -162,7 +162,7 @@ async fn kick_off(
 fn types_of(principal: &Principal, asked: Option<Vec<Resource>>) -> Result<Vec<&'static str>, Failure> {
     let types: Vec<Resource> = match asked {
         Some(types) => types,
-        None => Resource::ALL.into_iter().filter(|resource| principal.may_see(*resource)).collect(),
+        None => Resource::EXPORTED.into_iter().filter(|resource| principal.may_see(*resource)).collect(),
     };
     for resource in &types {
         principal.require_resource(*resource).map_err(ApiError::from)?;

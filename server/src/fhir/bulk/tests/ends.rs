@@ -174,7 +174,9 @@ async fn what_ends_between_the_files_and_their_rows_leaves_neither() {
         let step = move || {
             let runtime = tokio::runtime::Handle::current();
             let control = state.control.clone();
-            let end = || drop(runtime.block_on(control.read().execute_unprepared(statement)).unwrap());
+            let end = || {
+                runtime.block_on(control.read().execute_unprepared(statement)).unwrap();
+            };
             Worker::new(state).step(&job, end).map_err(|failure| failure.to_string())
         };
         let stepped = tokio::task::spawn_blocking(step).await.unwrap();
@@ -198,7 +200,9 @@ async fn what_ends_between_the_files_and_their_rows_leaves_neither() {
     let step = move || {
         let (runtime, control) = (tokio::runtime::Handle::current(), state.control.clone());
         let sql = "UPDATE grants SET permissions = 'wearables'";
-        let narrow = || drop(runtime.block_on(control.read().execute_unprepared(sql)).unwrap());
+        let narrow = || {
+            runtime.block_on(control.read().execute_unprepared(sql)).unwrap();
+        };
         Worker::new(state).step(&job, narrow).unwrap();
     };
     tokio::task::spawn_blocking(step).await.unwrap();
