@@ -27,17 +27,6 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, remove))
 }
 
-/// Where a file comes from.
-#[derive(Debug, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "for the API description alone")]
-enum Format {
-    /// The export of Apple's app Health: `export.zip`, or the `export.xml` in it.
-    AppleHealth,
-    /// A FIT file, a zip of them, or the export of a Garmin account.
-    Garmin,
-}
-
 /// An import that was begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Queued {
@@ -106,7 +95,9 @@ pub struct ImportList {
 #[utoipa::path(
     post, path = "/imports", tag = "imports",
     params(
-        ("format" = Format, Query, description = "where the file comes from"),
+        ("format" = String, Query, pattern = "^(apple_health|garmin)$", example = "garmin",
+            description = "`apple_health`: the export of Apple's app Health, `export.zip` or the `export.xml` in it; \
+                           `garmin`: a FIT file, a zip of them, or the export of an account"),
         ("priority" = Option<String>, Query, description = "sources, the best first, by commas"),
     ),
     request_body(content = FileBytes, content_type = "application/octet-stream", description = "the file"),
