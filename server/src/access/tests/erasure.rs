@@ -86,6 +86,9 @@ impl Life {
             let file = bulk_file::Model { job_id, seq: 1, patient_id, part, resources: 1, bytes: 1 };
             bulk::step(stage.state.control.read(), &export, &person.id, vec![file], 0).await.unwrap();
         }
+        crate::webhooks::spread::settle(&stage.state).await.unwrap();
+        // One more of which her doctor is not told yet.
+        stage.check_in(&ada, json!({})).await;
         Self { stage, ada, doctor, bo }
     }
 

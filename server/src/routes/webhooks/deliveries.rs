@@ -21,7 +21,7 @@ use crate::routes::fields::Fields;
 use crate::routes::ids::is_id;
 use crate::state::AppState;
 use crate::webhooks::feed::{self, Since};
-use crate::webhooks::outbox;
+use crate::webhooks::{outbox, spread};
 
 const PREFIX: &str = "dlv_";
 const EVENT_PREFIX: &str = "evt_";
@@ -66,6 +66,7 @@ async fn list(
     RawQuery(raw): RawQuery,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let endpoint = own(&state, principal.user.as_str(), &id).await?;
+    spread::settle(&state).await?;
     let on = state.control.read();
     let mut query = Query::parse(raw.as_deref(), &["status", "limit", "cursor"])?;
     let limit = query.integer("limit", LIMIT).unwrap_or(LIMIT_DEFAULT);
@@ -204,6 +205,7 @@ async fn events(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, ApiError> {
     let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
+    spread::settle(&state).await?;
     let now_us = state.clock.now_us();
     let mut query = Query::parse(raw.as_deref(), &["since", "limit"])?;
     let limit = query.integer("limit", LIMIT).unwrap_or(LIMIT_DEFAULT);
@@ -255,6 +257,7 @@ async fn recover(
 ) -> Result<(StatusCode, Json<Recovered>), ApiError> {
     visitor.principal().require_write()?;
     let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
+    spread::settle(&state).await?;
     let mut fields = Fields::parse(&body)?;
     let text = fields.text("since");
     let since = if text.starts_with(EVENT_PREFIX) {

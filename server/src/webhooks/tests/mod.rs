@@ -5,6 +5,7 @@ mod dispatch;
 mod endpoints;
 mod inward;
 mod receiver;
+mod spreading;
 mod told;
 
 use std::time::Duration;
