@@ -17,6 +17,7 @@ pub mod export;
 pub mod extract;
 pub mod fhir;
 pub mod imports;
+pub mod key_file;
 pub mod lifelike;
 pub mod mail;
 pub mod metrics;
