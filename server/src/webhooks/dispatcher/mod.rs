@@ -40,6 +40,9 @@ pub const LANES_MAX: usize = 4;
 /// Of the requests in flight one account may have this part: that of one in so many, but those of one endpoint that fails.
 const ACCOUNTS_AT_ONCE: usize = 64;
 
+/// An answer that took longer is slow: who gave it counts, for places in flight, as one that fails.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// How long an endpoint is another process's after its last sign of life, microseconds.
 const LEASE_US: i64 = 20 * 1_000_000;
 
@@ -77,7 +80,7 @@ struct Shared {
     lease_until_us: AtomicI64,
     /// For requests in flight, all together.
     slots: Arc<Semaphore>,
-    /// For those to endpoints that fail: they cannot take the others' place.
+    /// For those to endpoints that fail or are slow: they cannot take the others' place.
     failing_slots: Arc<Semaphore>,
     /// Requests in flight to the endpoints of one account.
     account_slots_max: usize,
@@ -170,6 +173,7 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
         tasks: JoinSet::new(),
         ended: Vec::new(),
         others: HashSet::new(),
+        slow: HashSet::new(),
     };
     let task = tokio::spawn(async move {
         dispatcher.run(woken).await;
@@ -196,6 +200,8 @@ struct Dispatcher {
     ended: Vec<String>,
     /// Endpoints that could not be leased since the last look: another process has them, or they are disabled.
     others: HashSet<String>,
+    /// Endpoints whose last answer was slow, whether or not they have a worker.
+    slow: HashSet<String>,
 }
 
 impl Dispatcher {
@@ -335,14 +341,22 @@ impl Dispatcher {
         let bell = Arc::new(Bell::default());
         let share = || Arc::new(Semaphore::new(self.shared.account_slots_max));
         let share = Arc::clone(self.accounts.entry(user_id.clone()).or_insert_with(share));
-        let work = worker::work(Arc::clone(&self.shared), share, id.clone(), Arc::clone(&bell), is_failing);
+        let state = worker::State { is_failing, is_slow: self.slow.contains(&id) };
+        let work = worker::work(Arc::clone(&self.shared), share, id.clone(), Arc::clone(&bell), state);
         let task = self.tasks.spawn(work).id();
         self.workers.insert(id, Worker { user_id, bell, task });
     }
 
     fn note_end(&mut self, ended: Result<worker::Ended, JoinError>) {
         let (id, is_failing) = match ended {
-            Ok(worker::Ended { id, is_failing }) => (Some(id), is_failing),
+            Ok(worker::Ended { id, state }) => {
+                if state.is_slow {
+                    self.slow.insert(id.clone());
+                } else {
+                    self.slow.remove(&id);
+                }
+                (Some(id), state.is_failing)
+            }
             Err(error) => {
                 tracing::error!(%error, "a worker of webhooks ended early");
                 let of_task = self.workers.iter().find(|(_, worker)| worker.task == error.id());

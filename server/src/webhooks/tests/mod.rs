@@ -3,6 +3,7 @@
 mod again;
 mod dispatch;
 mod endpoints;
+mod fairness;
 mod inward;
 mod receiver;
 mod spreading;

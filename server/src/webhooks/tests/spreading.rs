@@ -7,7 +7,7 @@ use super::again::Heard;
 use super::*;
 use crate::control::entities::check_in;
 use crate::control::repository::outbox::{forget_person, forget_subject};
-use crate::control::repository::{check_ins, notices};
+use crate::control::repository::{check_ins, leases, notices};
 use crate::webhooks::outbox::{Cause, announce};
 
 /// Rows of notices, events, deliveries.
@@ -205,4 +205,30 @@ async fn the_move_of_a_grant_that_a_disabled_endpoint_is_owed_is_a_line_of_the_l
     let text = stage.state.metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
     assert!(text.contains("avycenna_webhooks_dropped_total 2\n"), "{text}");
     assert!(heard.text().contains(&id) && heard.text().contains("endpoint_disabled"), "{}", heard.text());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_another_process_has_is_asked_for_once_a_look_and_not_at_every_event() {
+    let (database, heard) = inward(Database::new().await).overheard().await;
+    let stage = Stage::on(database).await;
+    let (patient, _, id) = pair(&stage, NOWHERE).await;
+    let write = stage.state.control.write().await.unwrap();
+    let now_us = stage.state.clock.now_us();
+    leases::take(write.on(), &[id], "another", now_us, now_us + 3_600_000_000).await.unwrap();
+    write.commit().await.unwrap();
+    heard.lock().unwrap().clear();
+    let running = start(&stage);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    for nth in 2..22 {
+        stage.check_in(&patient, json!({})).await;
+        while rows(&stage).await != [0, nth, nth] {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", rows(&stage).await);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+    running.stop().await;
+    let heard = heard.lock().unwrap();
+    let count = |text: &str| heard.iter().filter(|sql| sql.contains(text)).count();
+    let (looks, takes) = (count("SELECT w.id, w.lease_owner FROM webhooks w"), count("RETURNING id, user_id"));
+    assert!((1..=looks + 1).contains(&takes), "{takes} in {looks} looks");
 }
