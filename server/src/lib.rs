@@ -18,6 +18,7 @@ pub mod extract;
 pub mod fhir;
 pub mod flight;
 pub mod imports;
+pub mod key_file;
 pub mod lifelike;
 pub mod mail;
 pub mod metrics;

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
 };
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder};
 
 /// Where the description is served.
 pub const PATH: &str = "/openapi.json";
@@ -56,6 +56,7 @@ pub fn complete(mut api: OpenApi) -> OpenApi {
         }
     }
     refuse_unknown_fields(&mut api);
+    allow_no_body(&mut api);
     api
 }
 
@@ -87,6 +88,28 @@ fn refuse_unknown_fields(api: &mut OpenApi) {
     for (_, schema) in schemas.filter(|(name, _)| bodies.contains(name)) {
         if let RefOr::T(Schema::Object(object)) = schema {
             object.additional_properties.get_or_insert(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+}
+
+/// Bodies that need not be there.
+const OPTIONAL_BODIES: [&str; 1] = ["Accept"];
+
+/// Says of an operation with such a body that it can be asked for without one.
+fn allow_no_body(api: &mut OpenApi) {
+    for operation in api.paths.paths.values_mut().flat_map(operations_mut) {
+        let Some(RefOr::T(body)) = operation.request_body.as_mut() else { continue };
+        let is_optional = body.content.values().any(|content| match content {
+            RefOr::T(content) => match &content.schema {
+                Some(RefOr::Ref(schema)) => {
+                    OPTIONAL_BODIES.iter().any(|name| schema.ref_location.ends_with(&format!("/{name}")))
+                }
+                _ => false,
+            },
+            RefOr::Ref(_) => false,
+        });
+        if is_optional {
+            body.required = Some(Required::False);
         }
     }
 }

@@ -193,6 +193,20 @@ async fn every_operation_asks_who_is_there() {
     ");
 }
 
+#[test]
+fn the_description_says_which_bodies_need_not_be_there() {
+    let description = serde_json::to_value(crate::router::description()).unwrap();
+    let mut optional = Vec::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if operation.get("requestBody").is_some_and(|body| body["required"] != true) {
+                optional.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert_eq!(optional, ["post /api/v1/grants/{id}/accept"]);
+}
+
 /// What the API is, a line an operation: a change of it is a change that clients see.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list of operations")]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sea_orm::ConnectionTrait;
 use server::auth::{Auth, NewKey, NewUser, Role, Scopes};
 use server::config::{Config, Sources};
 use server::control::entities::{grant, webhook};
@@ -16,10 +17,21 @@ use storage::{Clock as _, SystemClock};
 use crate::Result;
 use crate::receiver::Receiver;
 
-/// Doctors, each with one endpoint.
-pub(crate) const DOCTORS: u32 = 100;
-/// Patients of each kind.
-const PATIENTS: u32 = 100;
+/// Everybody of a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crowd {
+    /// Doctors, each with one endpoint.
+    pub(crate) doctors: u32,
+    /// Patients of each kind.
+    pub(crate) patients: u32,
+    /// What becomes of events.
+    pub(crate) of: Of,
+}
+
+impl Crowd {
+    /// A hundred doctors, a hundred patients of each kind, and events that are sent.
+    pub(crate) const HUNDRED: Self = Self { doctors: 100, patients: 100, of: Of::Sent };
+}
 
 /// Patients' keys, by how many doctors they have let in.
 #[derive(Debug, Default)]
@@ -42,6 +54,18 @@ pub(crate) fn settings(control: Option<&str>) -> Vec<(&'static str, String)> {
     settings
 }
 
+/// Makes an empty schema in a PostgreSQL database; the URL that leads there.
+pub(crate) fn schema(url: &str, name: &str) -> Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let database = sea_orm::Database::connect(url).await?;
+        database.execute_unprepared(&format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}")).await?;
+        database.close().await
+    })?;
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Ok(format!("{url}{separator}options=-c%20search_path%3D{name}"))
+}
+
 /// What becomes of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
@@ -54,7 +78,8 @@ pub(crate) enum Of {
 }
 
 /// Makes everybody in the control database of a data directory.
-pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver, of: Of) -> Result<Cast> {
+pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver, crowd: Crowd) -> Result<Cast> {
+    let Crowd { doctors: doctors_count, patients, of } = crowd;
     let data_dir = data_dir.to_str().ok_or("the folder's name is not text")?.to_owned();
     let flag = ("--data-dir".to_owned(), "storage.data_dir".to_owned(), data_dir);
     let environment = settings(control).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -65,7 +90,7 @@ pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver
         let auth = Auth::open_unwatched(&config, control.clone())?;
         let vault = Webhooks::open(&config)?.vault().clone();
         let mut doctors = Vec::new();
-        for number in 0..DOCTORS {
+        for number in 0..doctors_count {
             let (id, _) = person(&auth, &format!("doctor{number}"), Role::Doctor).await?;
             doctors.push(id);
         }
@@ -83,7 +108,7 @@ pub(crate) fn create(data_dir: &Path, control: Option<&str>, receiver: &Receiver
         let mut cast = Cast::default();
         let mut number = 0;
         for (kind, count) in [("none", 0), ("one", 1), ("ten", 10)] {
-            for patient in 0..PATIENTS {
+            for patient in 0..patients {
                 let (id, key) = person(&auth, &format!("{kind}{patient}"), Role::Patient).await?;
                 let write = control.write().await?;
                 for nth in 0..count {
@@ -178,7 +203,7 @@ async fn queue(control: &Control, doctors: &[String], patient: &str, first_grant
         let subject_id = format!("ci_{event:016}");
         let new = NewEvent { id, kind: "check_in.created", patient_id, subject_id, body, created_at: now_us };
         let event_seq = outbox::insert(write.on(), new).await?;
-        let deliveries = (0..DOCTORS).map(|doctor| NewDelivery {
+        let deliveries = (0..).zip(doctors).map(|(doctor, _)| NewDelivery {
             id: format!("dlv_{event:010}{doctor:06}"),
             webhook_id: endpoint_id(doctor),
             event_seq,

@@ -86,7 +86,8 @@ pub(crate) struct Args {
     /// Length of the paced phase, seconds.
     #[arg(long, default_value_t = 60)]
     paced_seconds: u64,
-    /// Phases to leave out: null, query, sql, paced, sharing, fhir, scale, group, replay, import.
+    /// Phases to leave out: null, query, sql, paced, sharing, fhir, scale, group, replay, import; of `--webhooks`: written,
+    /// live, fair, backlog, drain.
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
     /// Folder for data directories and bodies, about 2 GB; it should lie on a real disk. Next to this program if not
@@ -99,7 +100,8 @@ pub(crate) struct Args {
     /// Measures streams of points, and nothing else.
     #[arg(long, conflicts_with = "url")]
     stream: bool,
-    /// The control database of `--webhooks`, an empty one: `postgres://…`. SQLite if not given.
+    /// The control database of `--webhooks`: `postgres://…`, in which schemas are made that begin with `load_`. SQLite if
+    /// not given.
     #[arg(long, requires = "webhooks")]
     control: Option<String>,
     /// Keep the folder.

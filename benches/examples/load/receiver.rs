@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -12,8 +12,28 @@ use crate::Result;
 /// How often the number of requests is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// One endpoint in so many hangs while [`Receiver::hang`] says so.
-pub(crate) const HANGING_IN: usize = 10;
+/// Which endpoints do not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Hangs {
+    /// None.
+    #[default]
+    Nobody,
+    /// Those whose numbers are multiples of ten.
+    Tenth,
+    /// All.
+    Everybody,
+}
+
+impl Hangs {
+    /// Whether the endpoint of a number is one of them.
+    pub(crate) fn includes(self, number: usize) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Tenth => number.is_multiple_of(10),
+            Self::Everybody => true,
+        }
+    }
+}
 
 /// What comes before the id of a check-in in a body.
 const ID_MARK: &str = "\"check_in_id\":\"";
@@ -28,7 +48,9 @@ pub(crate) struct Receiver {
 #[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
-    hangs: AtomicBool,
+    hangs: Mutex<Hangs>,
+    /// Rung when that changes.
+    changed: Condvar,
     /// When the first bytes of the requests about a check-in came.
     arrivals: Mutex<HashMap<String, Vec<Instant>>>,
 }
@@ -54,9 +76,10 @@ impl Receiver {
         format!("http://{}/{number}", self.address)
     }
 
-    /// From now on the endpoints whose numbers are multiples of [`HANGING_IN`] do not answer, or do again.
-    pub(crate) fn hang(&self, hangs: bool) {
-        self.shared.hangs.store(hangs, Ordering::SeqCst);
+    /// From now on these do not answer, and others do.
+    pub(crate) fn hang(&self, hangs: Hangs) {
+        *self.shared.hangs.lock().unwrap_or_else(PoisonError::into_inner) = hangs;
+        self.shared.changed.notify_all();
     }
 
     /// Requests so far, those that hang aside.
@@ -76,10 +99,18 @@ impl Receiver {
         true
     }
 
-    /// When the requests about a check-in came.
-    pub(crate) fn arrivals(&self, check_in: &str) -> Vec<Instant> {
-        let arrivals = self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        arrivals.get(check_in).cloned().unwrap_or_default()
+    /// When the requests about a check-in came, once there are `count` of them, or when `patience` is at its end.
+    pub(crate) fn wait_for_arrivals(&self, check_in: &str, count: usize, patience: Duration) -> Vec<Instant> {
+        let start = Instant::now();
+        loop {
+            let arrivals = self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = arrivals.get(check_in).cloned().unwrap_or_default();
+            drop(arrivals);
+            if found.len() >= count || start.elapsed() > patience {
+                return found;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
     }
 }
 
@@ -101,13 +132,15 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
                 break body.split_once(ID_MARK).and_then(|(_, rest)| rest.split('"').next()).map(str::to_owned);
             }
         };
-        if shared.hangs.load(Ordering::SeqCst) && is_hanging(&bytes) {
-            while shared.hangs.load(Ordering::SeqCst) {
-                std::thread::sleep(LOOK_INTERVAL);
-            }
+        let number = number_of(&bytes).unwrap_or(1);
+        let hangs = shared.hangs.lock().unwrap_or_else(PoisonError::into_inner);
+        if hangs.includes(number) {
+            let changed = shared.changed.wait_while(hangs, |hangs| hangs.includes(number));
+            drop(changed.unwrap_or_else(PoisonError::into_inner));
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
             continue;
         }
+        drop(hangs);
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
         if let (Some(id), Some(first)) = (id, first) {
             let mut arrivals = shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,11 +150,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Result<()> {
     }
 }
 
-/// Whether a request is for an endpoint that hangs: `POST /NUMBER …`.
-fn is_hanging(bytes: &[u8]) -> bool {
+/// The number of the endpoint that a request is for: `POST /NUMBER …`.
+fn number_of(bytes: &[u8]) -> Option<usize> {
     let line = bytes.split(|byte| *byte == b' ').nth(1).and_then(|path| std::str::from_utf8(path).ok());
-    let number = line.and_then(|path| path.strip_prefix('/')?.parse::<usize>().ok());
-    number.is_some_and(|number| number.is_multiple_of(HANGING_IN))
+    line.and_then(|path| path.strip_prefix('/')?.parse().ok())
 }
 
 /// The body of a request that is whole.

@@ -10,6 +10,7 @@ use crate::control::repository::{grants, users};
 use crate::control::{self, Control};
 use crate::error::ApiError;
 use crate::mail::{Mail, Mailer};
+use crate::webhooks::Webhooks;
 use crate::webhooks::outbox::{self, Cause};
 
 /// Most invitations of one doctor that wait for an answer: an account is free, and each of them is a mail.
@@ -151,12 +152,14 @@ fn letter(to: &str, doctor: &user::Model) -> Mail {
     }
 }
 
-/// Lets the doctor in, with all that was asked for or a part of it. An earlier grant of the same doctor ends.
+/// Lets the doctor in, with all that was asked for or a part of it. An earlier grant of the same doctor ends. The doctor's
+/// `webhooks` are told.
 ///
 /// # Errors
 /// [`GrantError`].
 pub async fn accept(
     control: &Control,
+    webhooks: &Webhooks,
     patient_id: &str,
     id: &str,
     part: Option<Permissions>,
@@ -168,19 +171,21 @@ pub async fn accept(
     if let Some(part) = part {
         grant.permissions = part_of(&grant, part)?.to_string();
     }
+    let mut ended = None;
     if let Some(mut earlier) = grants::between(write.on(), &grant.doctor_id, patient_id).await? {
         let end = moved(&earlier, Move::Revoke, now_us).unwrap_or(Status::Expired);
         put(&mut earlier, end, now_us);
         grants::update(write.on(), &earlier).await?;
         if end == Status::Revoked {
-            outbox::announce(write.on(), Cause::Revoked(&earlier), now_us).await?;
+            ended = Some(outbox::announce(write.on(), Cause::Revoked(&earlier), now_us).await?);
         }
     }
     grant.patient_id = Some(patient_id.to_owned());
     put(&mut grant, status, now_us);
     grants::update(write.on(), &grant).await?;
-    outbox::announce(write.on(), Cause::Accepted(&grant), now_us).await?;
+    let begun = outbox::announce(write.on(), Cause::Accepted(&grant), now_us).await?;
     write.commit().await?;
+    ended.into_iter().chain([begun]).for_each(|announced| announced.tell(webhooks));
     Ok(grant)
 }
 
@@ -218,19 +223,25 @@ pub async fn narrow(
     Ok(grant)
 }
 
-/// Ends a grant, from either side. When this returns no read by it begins any more.
+/// Ends a grant, from either side. When this returns no read by it begins any more. The doctor's `webhooks` are told.
 ///
 /// # Errors
 /// [`GrantError`].
-pub async fn revoke(control: &Control, caller_id: &str, id: &str) -> Result<grant::Model, GrantError> {
+pub async fn revoke(
+    control: &Control,
+    webhooks: &Webhooks,
+    caller_id: &str,
+    id: &str,
+) -> Result<grant::Model, GrantError> {
     let write = control.write().await?;
     let now_us = control.now_us();
     let (mut grant, _) = hold(write.on(), caller_id, id).await?;
     let status = moved(&grant, Move::Revoke, now_us)?;
     put(&mut grant, status, now_us);
     grants::update(write.on(), &grant).await?;
-    outbox::announce(write.on(), Cause::Revoked(&grant), now_us).await?;
+    let ended = outbox::announce(write.on(), Cause::Revoked(&grant), now_us).await?;
     write.commit().await?;
+    ended.tell(webhooks);
     Ok(grant)
 }
 
@@ -244,7 +255,8 @@ pub async fn end_accepted(on: &impl ConnectionTrait, patient_id: &str, now_us: i
         put(&mut grant, end, now_us);
         grants::update(on, &grant).await?;
         if end == Status::Revoked {
-            outbox::announce(on, Cause::Revoked(&grant), now_us).await?;
+            // Nobody waits for it: the dispatcher finds it by itself within a second.
+            let _ = outbox::announce(on, Cause::Revoked(&grant), now_us).await?;
         }
     }
     Ok(())

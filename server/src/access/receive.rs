@@ -19,17 +19,18 @@ use super::audit::{self, Look};
 use super::{Permission, Permissions, Visitor, is_active};
 use crate::control;
 use crate::control::entities::grant;
-use crate::control::repository::{grants, outbox, webhooks};
+use crate::control::repository::grants;
+use crate::control::repository::notices::Audience;
 use crate::webhooks::Kind;
 
-/// An endpoint that is owed an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receiver {
-    /// The endpoint.
-    pub webhook_id: String,
-    /// Whether anything is sent there at the moment.
-    pub is_enabled: bool,
-}
+/// Endpoints of everybody whom the patient `$7` has let in, at the moment of the event, for `$8` among other things. The
+/// same as [`Judge::may_receive`] says in Rust, and a test holds them to one another.
+const OF_PATIENT: &str = "grants g JOIN webhooks w ON w.user_id = g.doctor_id
+WHERE g.patient_id = $7 AND g.status = 'active' AND (g.expires_at IS NULL OR g.expires_at > $6)
+  AND $find(' ' || g.permissions || ' ', ' ' || $8 || ' ') > 0 AND $find(' ' || w.events || ' ', ' ' || $2 || ' ') > 0";
+
+/// Endpoints of the doctor `$7`.
+const OF_DOCTOR: &str = "webhooks w WHERE w.user_id = $7 AND $find(' ' || w.events || ' ', ' ' || $2 || ' ') > 0";
 
 /// What a grant must allow for an event of this kind to be told.
 fn wanted(kind: Kind) -> Option<Permission> {
@@ -40,37 +41,15 @@ fn wanted(kind: Kind) -> Option<Permission> {
     }
 }
 
-fn wants(events: &str, kind: Kind) -> bool {
-    events.split(' ').any(|word| word == kind.as_str())
+/// Whom an event is for: what a patient has just written. Nobody where the kind is none of that.
+pub fn of_patient(kind: Kind, patient_id: &str) -> Option<Audience> {
+    let permission = wanted(kind)?;
+    Some(Audience { from: OF_PATIENT, values: vec![patient_id.into(), permission.as_str().into()] })
 }
 
-/// The endpoints that are owed what a patient has just written. Cost: one statement.
-///
-/// # Errors
-/// [`control::Error::Database`].
-pub async fn of_patient(
-    on: &impl ConnectionTrait,
-    kind: Kind,
-    patient_id: &str,
-    now_us: i64,
-) -> control::Result<Vec<Receiver>> {
-    let Some(permission) = wanted(kind) else { return Ok(Vec::new()) };
-    let found = outbox::candidates(on, patient_id).await?;
-    let allowed = found.into_iter().filter(|one| {
-        wants(&one.events, kind)
-            && is_active("active", now_us, one.expires_at)
-            && Permissions::stored(&one.permissions).allow(permission)
-    });
-    Ok(allowed.map(|one| Receiver { webhook_id: one.webhook_id, is_enabled: one.disabled_at.is_none() }).collect())
-}
-
-/// The endpoints that are owed the move of a grant: its doctor's.
-///
-/// # Errors
-/// [`control::Error::Database`].
-pub async fn of_doctor(on: &impl ConnectionTrait, kind: Kind, doctor_id: &str) -> control::Result<Vec<Receiver>> {
-    let own = webhooks::of_user(on, doctor_id).await?.into_iter().filter(|one| wants(&one.events, kind));
-    Ok(own.map(|one| Receiver { webhook_id: one.id, is_enabled: one.disabled_at.is_none() }).collect())
+/// Whom the move of a grant is told: its doctor.
+pub fn of_doctor(doctor_id: &str) -> Audience {
+    Audience { from: OF_DOCTOR, values: vec![doctor_id.into()] }
 }
 
 /// Says of events whether their receiver may have them now. Remembers grants as long as it lives: make one for each

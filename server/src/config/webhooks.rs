@@ -15,7 +15,7 @@ pub struct Webhooks {
     /// Networks that may be called although they are loopback, private or otherwise not of the public internet.
     #[serde(deserialize_with = "one_or_many")]
     pub allowed_networks: Vec<Network>,
-    /// Most requests in flight at once, all endpoints together; those that fail may take half of it.
+    /// Most requests in flight at once, all endpoints together; those that fail or are slow may take half of it.
     pub in_flight_max: usize,
 }
 

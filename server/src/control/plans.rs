@@ -3,9 +3,11 @@
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryTrait, Select, Statement, Value};
 
 use super::repository::{
-    Place, audit, bulk, check_ins, deliveries, grants, imports, leases, outbox, sessions, symptoms, webhooks,
+    Place, audit, bulk, check_ins, deliveries, grants, imports, leases, notices, sessions, symptoms, webhooks,
 };
 use super::tests::Fixture;
+use crate::access::receive;
+use crate::webhooks::Kind;
 
 /// The plan, a line a step.
 async fn plan<E: EntityTrait>(fixture: &Fixture, select: Select<E>) -> String {
@@ -81,10 +83,13 @@ async fn plan_of(fixture: &Fixture, sql: &str, values: impl IntoIterator<Item = 
 async fn the_dispatcher_finds_what_is_due_by_an_index_however_much_waits() {
     let fixture = Fixture::new().await;
     let text = |text: &str| Value::from(text);
+    let post = |audience: Option<notices::Audience>| notices::post_sql(DbBackend::Sqlite, audience.unwrap().from);
     let plans = [
         plan_of(&fixture, leases::DUE, [9.into(), text("me"), 9.into()]).await,
         plan_of(&fixture, &deliveries::next_sql(1), [text("w"), 9.into(), text("d")]).await,
-        plan_of(&fixture, outbox::OF_PATIENT, [text("p")]).await,
+        plan_of(&fixture, &post(receive::of_patient(Kind::CheckInCreated, "p")), []).await,
+        plan_of(&fixture, &post(Some(receive::of_doctor("d"))), []).await,
+        plan_of(&fixture, &notices::in_dialect(DbBackend::Sqlite, notices::DELIVERIES), []).await,
         plan_of(
             &fixture,
             &deliveries::owed_sql(deliveries::Which::All),
@@ -101,6 +106,10 @@ async fn the_dispatcher_finds_what_is_due_by_an_index_however_much_waits() {
     SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
     SEARCH g USING INDEX grants_by_patient (patient_id=?)
     SEARCH w USING INDEX webhooks_by_user (user_id=?)
+    SEARCH w USING INDEX webhooks_by_user (user_id=?)
+    SCAN j VIRTUAL TABLE INDEX 1:
+    SEARCH w USING INDEX sqlite_autoindex_webhooks_1 (id=?)
+    SEARCH e USING INDEX sqlite_autoindex_events_1 (id=?)
     SEARCH d USING INDEX deliveries_by_webhook (webhook_id=? AND event_seq>? AND event_seq<?)
     SEARCH e USING INTEGER PRIMARY KEY (rowid=?)
     ");

@@ -70,7 +70,7 @@ fn messages(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Whether a message holds one of the words, not as a part of a longer one: `a@b.org` is not in `ada@b.org`.
-fn names(message: &[u8], words: &[String]) -> bool {
+pub(super) fn names(message: &[u8], words: &[String]) -> bool {
     let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(byte);
     words.iter().filter(|word| !word.is_empty()).any(|word| {
         message.windows(word.len()).enumerate().any(|(at, window)| {

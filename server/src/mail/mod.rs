@@ -2,9 +2,12 @@
 //!
 //! Mail is handed to a task and leaves behind the answer, so that no answer waits for a mail server or tells by its time
 //! whether mail went out. Codes, which somebody waits for, go first: what others may cause to be sent ([`Mailer::send_later`])
-//! has a queue of its own and leaves when no code waits. What does not go out is logged; the address is not.
+//! has a queue of its own and leaves when no code waits. What does not go out is logged; the address is not. Who is erased
+//! gets nothing of what waits: [`Mailer::forget`].
 
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,16 +78,42 @@ pub enum MailError {
 #[derive(Debug, Clone)]
 pub struct Mailer {
     queue: mpsc::Sender<Order>,
-    later: mpsc::Sender<Mail>,
+    later: mpsc::Sender<Waiting>,
+    forgotten: Arc<Mutex<Forgotten>>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
     path: PathBuf,
     /// Where there is a mail server, and so the task writes no file: held while messages are taken out of an old one.
     old_file: Option<Arc<Mutex<()>>>,
 }
 
+/// A mail in a queue: how many were handed over before it and with it.
+struct Waiting {
+    number: u64,
+    mail: Mail,
+}
+
+/// Whom nothing is sent any more of what waits. Words, and the last mail that was handed over before they were forgotten.
+#[derive(Debug, Default)]
+struct Forgotten {
+    handed_over: u64,
+    words: Vec<(u64, Vec<String>)>,
+}
+
+impl Forgotten {
+    fn includes(&self, waiting: &Waiting) -> bool {
+        let Mail { to, subject, body } = &waiting.mail;
+        let names = |words: &[String]| [to, subject, body].iter().any(|text| file::names(text.as_bytes(), words));
+        self.words.iter().any(|(last, words)| waiting.number <= *last && names(words))
+    }
+}
+
+fn lock(forgotten: &Mutex<Forgotten>) -> std::sync::MutexGuard<'_, Forgotten> {
+    forgotten.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What the task is asked to do.
 enum Order {
-    Send(Mail),
+    Send(Waiting),
     /// Take every message out of the mail file that names one of these words.
     Forget(Vec<String>, oneshot::Sender<std::io::Result<usize>>),
     Stop,
@@ -116,30 +145,43 @@ impl Mailer {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let (later, waiting_later) = mpsc::channel(LATER_MAX);
         let old_file = matches!(way, Way::Smtp { .. }).then(Arc::default);
-        let task = tokio::spawn(run(way, from, path.clone(), waiting, waiting_later));
-        Ok(Self { queue, later, task: Arc::new(Mutex::new(Some(task))), path, old_file })
+        let forgotten = Arc::<Mutex<Forgotten>>::default();
+        let queues = Queues { waiting, later: waiting_later, forgotten: Arc::clone(&forgotten) };
+        let task = tokio::spawn(run(way, from, path.clone(), queues));
+        Ok(Self { queue, later, forgotten, task: Arc::new(Mutex::new(Some(task))), path, old_file })
     }
 
     /// Hands a mail over. Never waits.
     pub fn send(&self, mail: Mail) {
-        if let Err(error) = self.queue.try_send(Order::Send(mail)) {
-            note_drop(&error);
-        }
+        self.hand_over(mail, |waiting| self.queue.try_send(Order::Send(waiting)).map_err(|error| note_drop(&error)));
     }
 
     /// Hands a mail over that leaves when none of [`Self::send`] waits, and takes no room from those. Never waits.
     pub fn send_later(&self, mail: Mail) {
-        if let Err(error) = self.later.try_send(mail) {
-            note_drop(&error);
+        self.hand_over(mail, |waiting| self.later.try_send(waiting).map_err(|error| note_drop(&error)));
+    }
+
+    /// Numbers it and hands it over in one step, so that [`Self::forget`] comes before both or behind both.
+    fn hand_over(&self, mail: Mail, send: impl FnOnce(Waiting) -> Result<(), ()>) {
+        let mut forgotten = lock(&self.forgotten);
+        let number = forgotten.handed_over.saturating_add(1);
+        if send(Waiting { number, mail }).is_ok() {
+            forgotten.handed_over = number;
         }
     }
 
-    /// Takes every message out of the mail file that names one of `words`, those included that were handed over so far;
-    /// how many. A file of a time before there was a mail server is looked at, too, and without waiting for that server.
+    /// Sends nothing of what waits and names one of `words`, and takes every such message out of the mail file; how many of
+    /// those. A file of a time before there was a mail server is looked at, too, and without waiting for that server. What
+    /// is handed over behind this is sent.
     ///
     /// # Errors
     /// [`MailError::File`].
     pub async fn forget(&self, words: Vec<String>) -> Result<usize, MailError> {
+        {
+            let mut forgotten = lock(&self.forgotten);
+            let last = forgotten.handed_over;
+            forgotten.words.push((last, words.clone()));
+        }
         let done = match &self.old_file {
             Some(alone) => {
                 let (alone, path) = (Arc::clone(alone), self.path.clone());
@@ -186,30 +228,53 @@ fn note_drop<T>(error: &mpsc::error::TrySendError<T>) {
     tracing::error!(why, "a mail was dropped");
 }
 
-/// The next order: of the mails that can wait only if there is no other. `None` once both queues are closed and empty.
-async fn next(waiting: &mut mpsc::Receiver<Order>, later: &mut mpsc::Receiver<Mail>) -> Option<Order> {
-    tokio::select! {
-        biased;
-        Some(order) = waiting.recv() => Some(order),
-        Some(mail) = later.recv() => Some(Order::Send(mail)),
-        else => None,
+/// What the task takes mails out of.
+struct Queues {
+    waiting: mpsc::Receiver<Order>,
+    later: mpsc::Receiver<Waiting>,
+    forgotten: Arc<Mutex<Forgotten>>,
+}
+
+impl Queues {
+    /// The next order: of the mails that can wait only if there is no other. `None` once both queues are closed and empty.
+    async fn next(&mut self) -> Option<Order> {
+        self.forget_words();
+        tokio::select! {
+            biased;
+            Some(order) = self.waiting.recv() => Some(order),
+            Some(waiting) = self.later.recv() => Some(Order::Send(waiting)),
+            else => None,
+        }
+    }
+
+    /// Where nothing waits nothing is left that the words of erased people are good for, and they go too.
+    fn forget_words(&self) {
+        let mut forgotten = lock(&self.forgotten);
+        if self.waiting.is_empty() && self.later.is_empty() {
+            forgotten.words.clear();
+        }
+    }
+
+    /// The mail, unless somebody whom it names was erased while it waited.
+    fn still_wanted(&self, waiting: Waiting) -> Option<Mail> {
+        if lock(&self.forgotten).includes(&waiting) {
+            tracing::info!("a mail was dropped: whom it names was erased");
+            return None;
+        }
+        Some(waiting.mail)
     }
 }
 
-async fn run(
-    way: Way,
-    from: Mailbox,
-    path: PathBuf,
-    mut waiting: mpsc::Receiver<Order>,
-    mut later: mpsc::Receiver<Mail>,
-) {
-    while let Some(order) = next(&mut waiting, &mut later).await {
-        let mail = match order {
-            Order::Send(mail) => mail,
+async fn run(way: Way, from: Mailbox, path: PathBuf, mut queues: Queues) {
+    while let Some(order) = queues.next().await {
+        let waiting = match order {
+            Order::Send(waiting) => waiting,
             Order::Forget(words, reply) => {
                 // What was handed over before would be written behind this.
-                while let (Way::File(_), Ok(mail)) = (&way, later.try_recv()) {
-                    deliver(&way, &from, mail).await;
+                while let (Way::File(_), Ok(waiting)) = (&way, queues.later.try_recv()) {
+                    if let Some(mail) = queues.still_wanted(waiting) {
+                        deliver(&way, &from, mail).await;
+                    }
                 }
                 let path = path.clone();
                 let forgotten = tokio::task::spawn_blocking(move || file::forget(&path, &words)).await;
@@ -217,12 +282,14 @@ async fn run(
                 continue;
             }
             Order::Stop => {
-                waiting.close();
-                later.close();
+                queues.waiting.close();
+                queues.later.close();
                 continue;
             }
         };
-        deliver(&way, &from, mail).await;
+        if let Some(mail) = queues.still_wanted(waiting) {
+            deliver(&way, &from, mail).await;
+        }
     }
 }
 
@@ -257,64 +324,4 @@ async fn send(way: &Way, from: &Mailbox, mail: Mail) -> Result<(), MailError> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn mail(body: &str) -> Mail {
-        Mail { to: "ada@example.org".to_owned(), subject: "Hello".to_owned(), body: body.to_owned() }
-    }
-
-    #[tokio::test]
-    async fn without_a_mail_server_mail_is_in_the_file_when_the_mailer_has_closed() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.storage.data_dir = dir.path().to_path_buf();
-        let mailer = Mailer::open(&config).unwrap();
-        mailer.send(mail("first\nFrom here on\n"));
-        mailer.send(mail("second"));
-        let other = mailer.clone();
-        mailer.close().await;
-        other.send(mail("too late"));
-        let path = dir.path().join(FILE_NAME);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text.matches("\nTo: ada@example.org\n").count(), 2, "{text}");
-        assert_eq!(text.lines().filter(|line| line.starts_with("From ")).count(), 2, "{text}");
-        assert!(text.contains("\nfirst\n>From here on\n") && text.contains("\nsecond\n"), "{text}");
-        assert!(!text.contains("too late"));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[tokio::test]
-    async fn mail_that_can_wait_takes_no_room_and_no_turn_from_codes() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.storage.data_dir = dir.path().to_path_buf();
-        let mailer = Mailer::open(&config).unwrap();
-        // Nothing is taken out yet: this runtime has one thread, and it is here.
-        for _ in 0..WAITING_MAX + LATER_MAX {
-            mailer.send_later(mail("an invitation"));
-        }
-        mailer.send(mail("a code"));
-        mailer.forget(vec!["nobody@example.org".to_owned()]).await.unwrap();
-        let text = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
-        assert_eq!(text.matches("\nan invitation\n").count(), LATER_MAX, "what was handed over before is written");
-        assert!(text.find("\na code\n").unwrap() < text.find("\nan invitation\n").unwrap(), "the code went first");
-        mailer.close().await;
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_an_address_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let way = Way::File(dir.path().join(FILE_NAME));
-        let from: Mailbox = "a@b.example".parse().unwrap();
-        let result = send(&way, &from, Mail { to: "x\ny".to_owned(), ..mail("") }).await;
-        assert!(matches!(result, Err(MailError::Address(_))));
-        let way = Way::File(dir.path().join("absent").join(FILE_NAME));
-        assert!(matches!(send(&way, &from, mail("")).await, Err(MailError::File { .. })));
-    }
 }

@@ -180,7 +180,7 @@ async fn create(
     check_ins::insert(write.on(), row.clone()).await?;
     let owed = outbox::announce(write.on(), Cause::CheckIn(&row), state.clock.now_us()).await?;
     write.commit().await?;
-    owed.tell(&state);
+    owed.tell(&state.webhooks);
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 

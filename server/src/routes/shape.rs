@@ -64,3 +64,62 @@ pub enum Severity {
 #[derive(Debug, ToSchema)]
 #[schema(format = Binary, min_length = 1)]
 pub struct FileBytes(pub String);
+
+/// What an endpoint can be told of.
+#[derive(Debug, ToSchema)]
+pub enum EventKind {
+    /// A patient wrote a check-in.
+    #[serde(rename = "check_in.created")]
+    CheckInCreated,
+    /// A patient wrote a symptom down.
+    #[serde(rename = "symptom.created")]
+    SymptomCreated,
+    /// A patient let a doctor in.
+    #[serde(rename = "grant.accepted")]
+    GrantAccepted,
+    /// Either side ended that.
+    #[serde(rename = "grant.revoked")]
+    GrantRevoked,
+}
+
+/// What became of a delivery.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// It waits for its next try.
+    Pending,
+    /// A receiver took it.
+    Delivered,
+    /// It was given up.
+    Dropped,
+}
+
+/// A time as in RFC 3339.
+#[derive(Debug, ToSchema)]
+#[schema(example = "2026-06-01T00:00:00Z", format = DateTime)]
+pub struct Moment(pub String);
+
+/// The id of an event.
+#[derive(Debug, ToSchema)]
+#[schema(example = "evt_3fYqZ0dTnUe1xK9s", pattern = "^evt_[0-9A-Za-z]{16}$")]
+pub struct EventId(pub String);
+
+/// A time, or an event of this webhook: what follows it.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+pub enum Since {
+    /// From this time on.
+    Time(Moment),
+    /// Behind this event.
+    Event(EventId),
+}
+
+/// An `https` URL, of the public internet unless the operator allows more: that its name leads there is looked up.
+#[derive(Debug, ToSchema)]
+#[schema(
+    example = "https://clinic.example.org/hooks/avycenna",
+    format = "uri",
+    max_length = 2048,
+    pattern = "^[Hh][Tt][Tt][Pp][Ss]?://"
+)]
+pub struct EndpointUrl(pub String);

@@ -154,7 +154,7 @@ async fn create(
     symptoms::insert(write.on(), row.clone()).await?;
     let owed = outbox::announce(write.on(), Cause::Symptom(&row), state.clock.now_us()).await?;
     write.commit().await?;
-    owed.tell(&state);
+    owed.tell(&state.webhooks);
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! cause (check-in, symptom, grant) ─┐ one transaction
-//!   outbox::announce ── event row, a delivery row for each endpoint that access names
-//!                                   └─ commit ─▶ 201 ─▶ wake
+//!   outbox::announce ── a notice: the event, and the endpoints that access names
+//!                                   └─ commit ─▶ 201 ─▶ note
+//! spread ── of all notices that wait: an event row each, a delivery row for each endpoint ─▶ wake
 //! dispatcher ─▶ lease endpoints ─▶ a worker each ─▶ next due delivery ─▶ access again ─▶ sign ─▶ send ─▶ record
 //!                                                      ▲                                            │
 //!                                                      └───────────── schedule::after ──────────────┘
 //! ```
 //!
-//! - What was committed with its cause is sent, whatever dies meanwhile: a delivery leaves `pending` only by a try that was
+//! - What was committed with its cause is sent, whatever dies meanwhile: a notice goes in the transaction that makes its
+//!   deliveries, and a delivery leaves `pending` only by a try that was
 //!   recorded. So a receiver may see an event twice, with the same id and the same bytes.
 //! - One dispatcher at a time sends for an endpoint. Its lease ends by itself when it dies.
 //! - While tries succeed an endpoint gets its events one after the other, in the order of their creation. Once one has
@@ -28,13 +30,14 @@ mod schedule;
 pub mod secret;
 mod send;
 mod sign;
+pub mod spread;
 mod target;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use self::address::Rules;
 pub use self::event::Kind;
@@ -91,6 +94,8 @@ struct Inner {
     resolver: Resolver,
     sender: Sender,
     wakes: mpsc::Sender<Wake>,
+    /// Rung when there is a notice.
+    noted: Notify,
     /// Taken by the one dispatcher of this process.
     woken: Mutex<Option<mpsc::Receiver<Wake>>>,
 }
@@ -110,7 +115,8 @@ impl Webhooks {
         let sender = Sender::new(Arc::clone(&rules), resolver.clone())?;
         let (wakes, woken) = mpsc::channel(WAKES_MAX);
         let vault = Vault::open(config)?;
-        let inner = Inner { vault, rules, resolver, sender, wakes, woken: Mutex::new(Some(woken)) };
+        let (noted, woken) = (Notify::new(), Mutex::new(Some(woken)));
+        let inner = Inner { vault, rules, resolver, sender, wakes, noted, woken };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -134,6 +140,11 @@ impl Webhooks {
         if !endpoints.is_empty() {
             drop(self.inner.wakes.try_send(Wake::Endpoints(endpoints)));
         }
+    }
+
+    /// Tells the dispatcher that there is a notice.
+    pub fn note(&self) {
+        self.inner.noted.notify_one();
     }
 
     /// Tells the dispatcher to look for what is due.

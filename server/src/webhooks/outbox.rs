@@ -1,17 +1,18 @@
-//! Writes an event down, in the transaction of its cause.
+//! Writes an event down, in the transaction of its cause: as a notice, of which [`super::spread`] makes deliveries.
 
 use sea_orm::ConnectionTrait;
 
+use super::Webhooks;
 use super::event::{self, Kind};
-use crate::access::receive::{self, Receiver};
+use crate::access::receive;
 use crate::auth::random;
 use crate::control;
 use crate::control::entities::{check_in, grant, symptom};
 use crate::control::repository::deliveries::Dropped;
+use crate::control::repository::notices;
 use crate::control::repository::outbox::{self, NewDelivery, NewEvent};
 use crate::error::ApiError;
 use crate::metrics::Figures;
-use crate::state::AppState;
 
 /// Why an event of a disabled endpoint was dropped.
 pub(crate) const DISABLED: &str = "endpoint_disabled";
@@ -53,22 +54,20 @@ pub enum Cause<'a> {
     Revoked(&'a grant::Model),
 }
 
-/// What is to be told once an event is committed.
-#[derive(Debug, Default)]
+/// Whether somebody is to be told of what was written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nobody is told at once without `tell`"]
 pub struct Announced {
-    /// Endpoints that have something new.
-    woken: Vec<String>,
-    /// Those at which nothing is sent, and what they are owed.
-    dropped: Vec<(String, Dropped)>,
+    is_owed: bool,
 }
 
 impl Announced {
-    /// Wakes the dispatcher, and tells the operator what is not sent. Call it behind the commit.
-    pub fn tell(self, state: &AppState) {
-        for (webhook_id, dropped) in self.dropped {
-            tell_dropped(&state.metrics.webhooks, &webhook_id, vec![dropped]);
+    /// Wakes the dispatcher of this process. Call it behind the commit. Without it nothing is lost: a dispatcher looks by
+    /// itself every second.
+    pub fn tell(self, webhooks: &Webhooks) {
+        if self.is_owed {
+            webhooks.note();
         }
-        state.webhooks.wake(self.woken);
     }
 }
 
@@ -82,73 +81,40 @@ pub(crate) fn tell_dropped(figures: &Figures, webhook_id: &str, dropped: Vec<Dro
 }
 
 /// Writes down that something has happened, for every endpoint that is owed it, at `now_us`. Answers what to
-/// [tell](Announced::tell) behind the commit. Cost: one statement where nobody is owed it, three otherwise.
+/// [tell](Announced::tell) behind the commit. Cost: one statement, and one row if anybody is owed it.
 ///
 /// # Errors
 /// [`Error`]; then nothing of the transaction may be committed.
 pub async fn announce(on: &impl ConnectionTrait, cause: Cause<'_>, now_us: i64) -> Result<Announced, Error> {
-    let (kind, patient_id, subject_id, receivers) = match cause {
+    let id = random::base62("evt_", 16)?;
+    let (kind, audience, patient_id, subject_id, body) = match cause {
         Cause::CheckIn(row) => {
-            let receivers = receive::of_patient(on, Kind::CheckInCreated, &row.user_id, now_us).await?;
-            (Kind::CheckInCreated, Some(row.user_id.clone()), &row.id, receivers)
+            let (kind, body) = (Kind::CheckInCreated, event::check_in_created(&id, now_us, row)?);
+            (kind, receive::of_patient(kind, &row.user_id), Some(&row.user_id), &row.id, body)
         }
         Cause::Symptom(row) => {
-            let receivers = receive::of_patient(on, Kind::SymptomCreated, &row.user_id, now_us).await?;
-            (Kind::SymptomCreated, Some(row.user_id.clone()), &row.id, receivers)
+            let (kind, body) = (Kind::SymptomCreated, event::symptom_created(&id, now_us, row)?);
+            (kind, receive::of_patient(kind, &row.user_id), Some(&row.user_id), &row.id, body)
         }
         Cause::Accepted(row) => {
-            let receivers = receive::of_doctor(on, Kind::GrantAccepted, &row.doctor_id).await?;
-            (Kind::GrantAccepted, row.patient_id.clone(), &row.id, receivers)
+            let (kind, body) = (Kind::GrantAccepted, event::grant_accepted(&id, now_us, row)?);
+            (kind, Some(receive::of_doctor(&row.doctor_id)), row.patient_id.as_ref(), &row.id, body)
         }
         Cause::Revoked(row) => {
-            let receivers = receive::of_doctor(on, Kind::GrantRevoked, &row.doctor_id).await?;
-            (Kind::GrantRevoked, row.patient_id.clone(), &row.id, receivers)
+            let (kind, body) = (Kind::GrantRevoked, event::grant_revoked(&id, now_us, row)?);
+            (kind, Some(receive::of_doctor(&row.doctor_id)), row.patient_id.as_ref(), &row.id, body)
         }
     };
-    if receivers.is_empty() {
-        return Ok(Announced::default());
-    }
-    let id = random::base62("evt_", 16)?;
-    let body = match cause {
-        Cause::CheckIn(row) => event::check_in_created(&id, now_us, row)?,
-        Cause::Symptom(row) => event::symptom_created(&id, now_us, row)?,
-        Cause::Accepted(row) => event::grant_accepted(&id, now_us, row)?,
-        Cause::Revoked(row) => event::grant_revoked(&id, now_us, row)?,
-    };
+    let Some(audience) = audience else { return Ok(Announced { is_owed: false }) };
     let new = NewEvent {
-        id: id.clone(),
+        id,
         kind: kind.as_str(),
-        patient_id,
+        patient_id: patient_id.cloned(),
         subject_id: subject_id.clone(),
         body,
         created_at: now_us,
     };
-    let seq = outbox::insert(on, new).await?;
-    let deliveries = receivers.iter().map(|receiver| owed(receiver, seq, now_us)).collect::<Result<Vec<_>, _>>()?;
-    let mut announced = Announced::default();
-    for delivery in &deliveries {
-        let webhook_id = delivery.webhook_id.clone();
-        match delivery.error {
-            None => announced.woken.push(webhook_id),
-            Some(_) => announced.dropped.push((webhook_id, Dropped { id: delivery.id.clone(), event_id: id.clone() })),
-        }
-    }
-    outbox::insert_deliveries(on, deliveries).await?;
-    Ok(announced)
-}
-
-/// What an endpoint is owed: to be sent, or to be caught up with where nothing is sent at the moment.
-fn owed(receiver: &Receiver, event_seq: i64, now_us: i64) -> Result<NewDelivery, rand::rngs::SysError> {
-    let (status, error) = if receiver.is_enabled { ("pending", None) } else { ("dropped", Some(DISABLED)) };
-    Ok(NewDelivery {
-        id: random::base62("dlv_", 16)?,
-        webhook_id: receiver.webhook_id.clone(),
-        event_seq,
-        origin: "event",
-        status,
-        error,
-        due_at: now_us,
-    })
+    Ok(Announced { is_owed: notices::post(on, new, audience).await? })
 }
 
 /// Writes down a test of an endpoint; the delivery's id.

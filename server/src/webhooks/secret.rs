@@ -5,10 +5,6 @@
 //! bound to the endpoint's id. The key is `secrets.key`, or a file of the same name in the data directory.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +13,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 
 use crate::auth::random;
 use crate::config::{Config, SECRETS_KEY_BYTES, Secrets, parse_secrets_key};
+use crate::key_file::{KeyFile, KeyFileError};
 
 const PREFIX: &str = "whsec_";
 
@@ -35,29 +32,15 @@ const KEY_FILE_BYTES_MAX: u64 = 4 << 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The file could not be read or made.
-    #[error("key of secrets {path}")]
-    Io {
-        /// The file.
-        path: String,
-        /// Why not.
-        source: std::io::Error,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// The file holds something else.
     #[error("key of secrets {path}: must be 32 bytes as 64 hex digits")]
     Form {
         /// The file.
         path: String,
     },
-    /// The file can be read by others.
-    #[error("key of secrets {path} can be read by others; run `chmod 600 {path}`")]
-    Open {
-        /// The file.
-        path: String,
-    },
-    /// The operating system has no randomness to give.
-    #[error("no randomness from the operating system")]
-    Random(#[from] rand::rngs::SysError),
 }
 
 /// A sealed secret cannot be read: another key sealed it, or it was changed.
@@ -125,7 +108,7 @@ impl Vault {
     pub fn open(config: &Config) -> Result<Self, KeyError> {
         let key = match config.secrets.key.as_ref().and_then(|key| parse_secrets_key(key.reveal())) {
             Some(key) => key,
-            None => read_or_create(&Secrets::file(&config.storage.data_dir))?,
+            None => key(config)?,
         };
         Ok(Self { cipher: XChaCha20Poly1305::new(&key.into()) })
     }
@@ -156,50 +139,24 @@ impl Vault {
     }
 }
 
-/// Reads the key's file; makes it with a fresh key if it is not there.
-fn read_or_create(path: &Path) -> Result<[u8; SECRETS_KEY_BYTES], KeyError> {
-    let name = || path.display().to_string();
-    let io = |source| KeyError::Io { path: name(), source };
-    let file = match OpenOptions::new().read(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            create(path)?;
-            OpenOptions::new().read(true).open(path).map_err(io)?
-        }
-        Err(error) => return Err(io(error)),
-    };
-    if file.metadata().map_err(io)?.permissions().mode() & 0o077 != 0 {
-        return Err(KeyError::Open { path: name() });
-    }
-    let mut text = String::new();
-    file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;
+/// The key of the file.
+fn key(config: &Config) -> Result<[u8; SECRETS_KEY_BYTES], KeyError> {
+    let path = Secrets::file(&config.storage.data_dir);
+    let file = KeyFile { what: "key of secrets", path, bytes_max: KEY_FILE_BYTES_MAX };
+    let text = file.read_or_create(|| {
+        let key = hex::encode(random::bytes::<SECRETS_KEY_BYTES>()?);
+        Ok(format!(
+            "# Encrypts the secrets of webhooks in the control database. Without it they cannot be read.\n{key}\n"
+        ))
+    })?;
     let line = text.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    parse_secrets_key(line).ok_or_else(|| KeyError::Form { path: name() })
-}
-
-/// Makes the file whole or not at all, so that of two processes that start together both read the same key.
-fn create(path: &Path) -> Result<(), KeyError> {
-    let io = |source| KeyError::Io { path: path.display().to_string(), source };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(io)?;
-    let key = hex::encode(random::bytes::<SECRETS_KEY_BYTES>()?);
-    let draft = path.with_file_name(random::base62(".secrets.key.", 8)?);
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
-        writeln!(file, "# Encrypts the secrets of webhooks in the control database. Without it they cannot be read.")?;
-        writeln!(file, "{key}")?;
-        file.sync_all()
-    });
-    let linked = written.and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    let removed = std::fs::remove_file(&draft);
-    linked.and(removed).map_err(io)?;
-    std::fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(io)
+    parse_secrets_key(line).ok_or_else(|| KeyError::Form { path: file.name() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::config::Secret;
 
@@ -245,20 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_its_owner_s_alone_and_a_bad_one_stops_the_start() {
+    fn a_bad_key_stops_the_start() {
         let dir = tempfile::tempdir().unwrap();
         let config = config(&dir);
         Vault::open(&config).unwrap();
         let path = Secrets::file(&config.storage.data_dir);
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(&config.storage.data_dir).unwrap().count(), 1, "no draft is left");
         std::fs::write(&path, "# nothing\nabc\n").unwrap();
         assert!(matches!(Vault::open(&config), Err(KeyError::Form { .. })));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Vault::open(&config), Err(KeyError::Open { .. })));
-        std::fs::remove_file(&path).unwrap();
-        std::fs::create_dir(&path).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(matches!(Vault::open(&config), Err(KeyError::Io { .. })));
+        assert!(matches!(Vault::open(&config), Err(KeyError::File(KeyFileError::Open { .. }))));
     }
 }

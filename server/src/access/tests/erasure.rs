@@ -93,6 +93,9 @@ impl Life {
             );
             assert_eq!(stage.post(&doctor.token, "/query", json!({ "sql": sql })).await.0, 200);
         }
+        crate::webhooks::spread::settle(&stage.state).await.unwrap();
+        // One more of which her doctor is not told yet.
+        stage.check_in(&ada, json!({})).await;
         Self { stage, ada, doctor, bo }
     }
 

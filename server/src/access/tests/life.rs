@@ -298,7 +298,7 @@ async fn another_process_s_revocation_holds_on_the_next_request() {
     let path = format!("/grants/patient/{}/check-ins", patient.id);
     stage.read(&doctor.token, &path).await;
     let other = stage.database.other().await;
-    crate::access::invitation::revoke(&other, &patient.id, &id).await.unwrap();
+    crate::access::invitation::revoke(&other, &stage.state.webhooks, &patient.id, &id).await.unwrap();
     assert_eq!(stage.get(&doctor.token, &path).await.0, 403);
 }
 

@@ -6,6 +6,7 @@ mod life;
 mod proof;
 mod race;
 mod reads;
+mod receive;
 mod standing;
 mod trail;
 mod walk;

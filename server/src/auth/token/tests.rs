@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Secret as ConfigSecret;
+use crate::key_file::KeyFileError;
 
 const NOW_US: i64 = 1_780_000_000_000_000;
 const NEW: &str = "new:nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
@@ -169,7 +170,7 @@ fn a_bad_secret_file_stops_the_start_with_its_line() {
     assert!(matches!(Tokens::open(&config), Err(SecretError::Twice { .. })));
     write(NEW);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(matches!(Tokens::open(&config), Err(SecretError::Open { .. })));
+    assert!(matches!(Tokens::open(&config), Err(SecretError::File(KeyFileError::Open { .. }))));
     config.auth.jwt_secret_file = Some(dir.path().to_path_buf());
-    assert!(matches!(Tokens::open(&config), Err(SecretError::Io { .. } | SecretError::Open { .. })));
+    assert!(matches!(Tokens::open(&config), Err(SecretError::File(_))));
 }

@@ -30,8 +30,9 @@ use super::{Control, Write};
 /// The one table that migrations put a row into: a target that holds nothing else is empty.
 const COUNTER: &str = "auth_changes";
 
-/// Columns that the database numbers by itself: table, column, and the table that keeps such numbers of rows that are gone.
-const NUMBERED: [(&str, &str, &str); 1] = [("events", "seq", "forgotten_events")];
+/// Columns that the database numbers by itself: table, column, and the table that keeps such numbers of rows that are gone,
+/// or the same one where a number may come again.
+const NUMBERED: [(&str, &str, &str); 2] = [("events", "seq", "forgotten_events"), ("notices", "seq", "notices")];
 
 /// One table that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]

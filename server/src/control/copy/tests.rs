@@ -38,6 +38,7 @@ INSERT INTO smart_assertions VALUES ($x'0a', 9);
 INSERT INTO bulk_jobs VALUES ('exp_1', 'usr_0000000a', 'smc_1', 'here', 'https://h', 'granted', 'Patient', NULL, 'failed',
     'why', '', 1, 0, 2, 3, 4);
 INSERT INTO bulk_files VALUES ('exp_1', 1, 'usr_0000000Z', 'points', 2, 3);
+INSERT INTO notices VALUES (7, 'evt_3', 'check_in.created', 'usr_0000000Z', 'ci_2', '{}', 1, 'whk_1');
 UPDATE auth_changes SET counter = 7;
 ";
 

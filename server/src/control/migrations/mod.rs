@@ -9,6 +9,7 @@ mod m006_proof;
 mod m007_forgotten;
 mod m008_imports;
 mod m009_smart;
+mod m010_notices;
 mod m011_fhir;
 mod m012_sql;
 
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m007_forgotten::Migration),
             Box::new(m008_imports::Migration),
             Box::new(m009_smart::Migration),
+            Box::new(m010_notices::Migration),
             Box::new(m011_fhir::Migration),
             Box::new(m012_sql::Migration),
         ]

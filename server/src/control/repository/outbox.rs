@@ -1,45 +1,11 @@
-//! Events that receivers are owed: rows that are written in the transaction of their cause.
+//! Events that receivers are owed, and their deliveries. Most are made of [`super::notices`].
 
 use std::collections::HashSet;
 
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter, Statement,
-    Value,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement, Value};
 
 use super::super::entities::{delivery, event};
 use super::super::error::{Result, at};
-
-/// An endpoint that might be told, and what its owner's grant says.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct Candidate {
-    /// The endpoint.
-    pub webhook_id: String,
-    /// Which events it wants; words with a space between.
-    pub events: String,
-    /// Since when nothing is sent there.
-    pub disabled_at: Option<i64>,
-    /// What the grant allows; words with a space between.
-    pub permissions: String,
-    /// When the grant ends by itself.
-    pub expires_at: Option<i64>,
-}
-
-/// The statement of [`candidates`].
-pub(in crate::control) const OF_PATIENT: &str = "
-SELECT w.id AS webhook_id, w.events, w.disabled_at, g.permissions, g.expires_at
-FROM grants g JOIN webhooks w ON w.user_id = g.doctor_id
-WHERE g.patient_id = $1 AND g.status = 'active'";
-
-/// The endpoints of everybody whom a patient has let in. What their grants allow is for `crate::access` to say.
-///
-/// # Errors
-/// [`crate::control::Error::Database`].
-pub async fn candidates(on: &impl ConnectionTrait, patient_id: &str) -> Result<Vec<Candidate>> {
-    let values: [Value; 1] = [patient_id.into()];
-    let statement = Statement::from_sql_and_values(on.get_database_backend(), OF_PATIENT, values);
-    Candidate::find_by_statement(statement).all(on).await.map_err(at("find endpoints"))
-}
 
 /// An event to store.
 #[derive(Debug, Clone)]
@@ -156,6 +122,7 @@ pub async fn writers(on: &impl ConnectionTrait) -> Result<HashSet<String>> {
 /// [`crate::control::Error::Database`].
 pub async fn forget_person(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
     use super::super::entities::webhook;
+    drop_notices(on, "patient_id = $1", [user_id.into()]).await?;
     keep_places(on, "patient_id = $1", [user_id.into()]).await?;
     let events = event::Entity::delete_many().filter(event::Column::PatientId.eq(user_id));
     events.exec(on).await.map_err(at("delete a person's events"))?;
@@ -169,11 +136,24 @@ pub async fn forget_person(on: &impl ConnectionTrait, user_id: &str) -> Result<(
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn forget_subject(on: &impl ConnectionTrait, patient_id: &str, subject_id: &str) -> Result<()> {
+    drop_notices(on, "subject_id = $1 AND patient_id = $2", [subject_id.into(), patient_id.into()]).await?;
     keep_places(on, "subject_id = $1 AND patient_id = $2", [subject_id.into(), patient_id.into()]).await?;
     let events = event::Entity::delete_many()
         .filter(event::Column::SubjectId.eq(subject_id))
         .filter(event::Column::PatientId.eq(patient_id));
     events.exec(on).await.map(|_| ()).map_err(at("delete the events about a subject"))
+}
+
+/// Deletes notices. To be done before events are: one that is becoming an event at this moment is waited for, and is found
+/// among those.
+async fn drop_notices(
+    on: &impl ConnectionTrait,
+    of: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<()> {
+    let sql = format!("DELETE FROM notices WHERE {of}");
+    let statement = Statement::from_sql_and_values(on.get_database_backend(), sql, values);
+    on.execute_raw(statement).await.map(|_| ()).map_err(at("delete notices"))
 }
 
 /// Keeps the ids and places of events that are about to go, and nothing else of them: somebody reads a feed behind one.

@@ -150,9 +150,8 @@ async fn accept(
     fields.finish()?;
     known(&id)?;
     let (part, words) = part.unzip();
-    let row = invitation::accept(&state.control, principal.user.as_str(), &id, part).await;
+    let row = invitation::accept(&state.control, &state.webhooks, principal.user.as_str(), &id, part).await;
     let row = row.map_err(|error| located(error, &words.unwrap_or_default()))?;
-    state.webhooks.look();
     answer(&state, row).await
 }
 
@@ -223,8 +222,7 @@ async fn revoke(
 ) -> Result<Json<IncomingGrant>, ApiError> {
     principal.require_token()?;
     known(&id)?;
-    let row = invitation::revoke(&state.control, principal.user.as_str(), &id).await?;
-    state.webhooks.look();
+    let row = invitation::revoke(&state.control, &state.webhooks, principal.user.as_str(), &id).await?;
     answer(&state, row).await
 }
 

@@ -19,9 +19,10 @@ use crate::error::ApiError;
 use crate::extract::{Payload, Query, Reader};
 use crate::routes::fields::Fields;
 use crate::routes::ids::is_id;
+use crate::routes::shape::{DeliveryStatus, Since};
 use crate::state::AppState;
-use crate::webhooks::feed::{self, Since};
-use crate::webhooks::outbox;
+use crate::webhooks::feed;
+use crate::webhooks::{outbox, spread};
 
 const PREFIX: &str = "dlv_";
 const EVENT_PREFIX: &str = "evt_";
@@ -33,6 +34,9 @@ const SCANNED_MAX: i64 = 2_000;
 
 /// What the trail says of an event that was had once more.
 const AGAIN: &str = "webhook_replay";
+
+/// Digits of a number in a cursor: those of a time in microseconds for the next 30,000 years.
+const CURSOR_DIGITS_MAX: usize = 18;
 
 const SINCE: &str = "must be a time as in RFC 3339, or the id of an event of this webhook";
 
@@ -48,9 +52,10 @@ pub fn router() -> OpenApiRouter<AppState> {
     get, path = "/webhooks/{id}/deliveries", tag = "webhooks",
     params(
         ("id" = String, Path, description = "the endpoint's id"),
-        ("status" = Option<String>, Query, description = "`pending`, `delivered` or `dropped` alone"),
+        ("status" = Option<DeliveryStatus>, Query, description = "`pending`, `delivered` or `dropped` alone"),
         ("limit" = Option<u32>, Query, description = "so many; 100 by default", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before",
+            pattern = r"^[0-9]{1,18}\.[0-9]{1,18}\.dlv_[0-9A-Za-z]{16}$"),
     ),
     security(("bearer" = []), ("api_key" = [])),
     responses(
@@ -66,6 +71,7 @@ async fn list(
     RawQuery(raw): RawQuery,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let endpoint = own(&state, principal.user.as_str(), &id).await?;
+    spread::settle(&state).await?;
     let on = state.control.read();
     let mut query = Query::parse(raw.as_deref(), &["status", "limit", "cursor"])?;
     let limit = query.integer("limit", LIMIT).unwrap_or(LIMIT_DEFAULT);
@@ -123,11 +129,16 @@ impl Place {
 
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '.');
-        let mut number = || parts.next()?.parse().ok();
+        let mut number = || parts.next().filter(|digits| is_number(digits))?.parse().ok();
         let (event_seq, created_at) = (number()?, number()?);
         let id = parts.next().filter(|id| is_id(PREFIX, id))?.to_owned();
         Some(Self { event_seq, created_at, id })
     }
+}
+
+/// Whether a text is a number as cursors have them: digits alone, and not more than any has.
+fn is_number(text: &str) -> bool {
+    (1..=CURSOR_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 async fn may_list(judge: &mut Judge<'_>, on: &impl ConnectionTrait, row: &Listed) -> Result<bool, ApiError> {
@@ -187,7 +198,7 @@ async fn replay(
     get, path = "/webhooks/{id}/events", tag = "webhooks",
     params(
         ("id" = String, Path, description = "the endpoint's id"),
-        ("since" = Option<String>, Query, description = "a time in RFC 3339, or the id of an event: what follows it"),
+        ("since" = Option<Since>, Query, description = "a time in RFC 3339, or the id of an event: what follows it"),
         ("limit" = Option<u32>, Query, description = "so many; 100 by default", minimum = 1, maximum = 1000),
     ),
     security(("bearer" = []), ("api_key" = [])),
@@ -204,19 +215,20 @@ async fn events(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, ApiError> {
     let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
+    spread::settle(&state).await?;
     let now_us = state.clock.now_us();
     let mut query = Query::parse(raw.as_deref(), &["since", "limit"])?;
     let limit = query.integer("limit", LIMIT).unwrap_or(LIMIT_DEFAULT);
     let since = match query.text("since").map(str::to_owned) {
-        None => Since::Time(0),
+        None => feed::Since::Time(0),
         Some(text) if text.starts_with(EVENT_PREFIX) => {
             let found = behind(&state, &endpoint.id, &text).await?;
             if found.is_none() {
                 query.refuse("since", SINCE);
             }
-            found.unwrap_or(Since::Time(0))
+            found.unwrap_or(feed::Since::Time(0))
         }
-        Some(_) => Since::Time(query.moment_us("since").unwrap_or_default()),
+        Some(_) => feed::Since::Time(query.moment_us("since").unwrap_or_default()),
     };
     query.finish()?;
     let last_seq = feed::settled(&state.control).await?;
@@ -255,12 +267,13 @@ async fn recover(
 ) -> Result<(StatusCode, Json<Recovered>), ApiError> {
     visitor.principal().require_write()?;
     let endpoint = own(&state, visitor.principal().user.as_str(), &id).await?;
+    spread::settle(&state).await?;
     let mut fields = Fields::parse(&body)?;
     let text = fields.text("since");
     let since = if text.starts_with(EVENT_PREFIX) {
         behind(&state, &endpoint.id, &text).await?
     } else {
-        engine::time::parse(&text).map(Since::Time)
+        engine::time::parse(&text).map(feed::Since::Time)
     };
     if since.is_none() && !fields.has_fault("since") {
         fields.refuse("since", SINCE);
@@ -274,10 +287,10 @@ async fn recover(
 }
 
 /// Behind an event of an endpoint, if it is one.
-async fn behind(state: &AppState, webhook_id: &str, event_id: &str) -> Result<Option<Since>, ApiError> {
+async fn behind(state: &AppState, webhook_id: &str, event_id: &str) -> Result<Option<feed::Since>, ApiError> {
     if !is_id(EVENT_PREFIX, event_id) {
         return Ok(None);
     }
     let place = deliveries::place(state.control.read(), webhook_id, event_id).await?;
-    Ok(place.map(Since::Behind))
+    Ok(place.map(feed::Since::Behind))
 }

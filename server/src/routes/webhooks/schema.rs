@@ -5,19 +5,20 @@ use utoipa::ToSchema;
 
 use crate::control::entities::webhook;
 use crate::control::repository::deliveries::Listed;
+use crate::routes::shape::EventKind;
 use crate::routes::time::rfc3339;
 
 /// Where somebody wants to be told, and of what.
 #[derive(Debug, ToSchema)]
 pub struct NewWebhook {
     /// `https`, of the public internet unless the operator allows more; up to 2,048 characters.
-    #[schema(example = "https://clinic.example.org/hooks/avycenna", max_length = 2048)]
+    #[schema(value_type = super::super::shape::EndpointUrl)]
     pub url: String,
     /// Some of `check_in.created`, `symptom.created`, `grant.accepted`, `grant.revoked`.
-    #[schema(example = json!(["check_in.created", "grant.revoked"]))]
+    #[schema(min_items = 1, value_type = HashSet<EventKind>, example = json!(["check_in.created", "grant.revoked"]))]
     pub events: Vec<String>,
     /// Up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<super::super::shape::Note>)]
     pub description: Option<String>,
 }
 
@@ -25,13 +26,13 @@ pub struct NewWebhook {
 #[derive(Debug, ToSchema)]
 pub struct ChangeWebhook {
     /// As in [`NewWebhook`].
-    #[schema(nullable = false, max_length = 2048)]
+    #[schema(nullable = false, max_length = 2048, format = "uri", pattern = "^[Hh][Tt][Tt][Pp][Ss]?://")]
     pub url: Option<String>,
     /// As in [`NewWebhook`].
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_items = 1, value_type = HashSet<EventKind>)]
     pub events: Option<Vec<String>>,
     /// Up to 2,000 characters.
-    #[schema(max_length = 2000)]
+    #[schema(value_type = Option<super::super::shape::Note>)]
     pub description: Option<String>,
     /// Whether anything is sent. What happens meanwhile can be caught up with.
     #[schema(nullable = false)]
@@ -48,7 +49,7 @@ pub struct Webhook {
     #[schema(example = "https://clinic.example.org/hooks/avycenna")]
     pub url: String,
     /// Which events.
-    #[schema(example = json!(["check_in.created", "grant.revoked"]))]
+    #[schema(value_type = HashSet<EventKind>, example = json!(["check_in.created", "grant.revoked"]))]
     pub events: Vec<String>,
     /// Null if there is none.
     pub description: Option<String>,
@@ -116,7 +117,7 @@ pub struct Delivery {
     #[schema(example = "event")]
     pub origin: String,
     /// `pending`, `delivered` or `dropped`.
-    #[schema(example = "delivered")]
+    #[schema(value_type = super::super::shape::DeliveryStatus)]
     pub status: String,
     /// Tries that have ended; at most four.
     pub tries: i32,
@@ -185,7 +186,7 @@ pub struct EventList {
 #[derive(Debug, ToSchema)]
 pub struct Recover {
     /// A time in RFC 3339, or the id of the last event that arrived.
-    #[schema(example = "2026-06-01T00:00:00Z")]
+    #[schema(value_type = super::super::shape::Since)]
     pub since: String,
 }
 

@@ -1,7 +1,8 @@
 //! Sends what is due, as long as the server runs.
 //!
 //! ```text
-//! run ─ every second, or woken ─▶ leases::due ─▶ leases::take ─▶ a worker for each endpoint
+//! run ─ noted ─▶ spread ─┐
+//!     ─ every second, or woken ─▶ leases::due ─▶ leases::take ─▶ a worker for each endpoint
 //!                                                                │ done for a while
 //!                                                                └▶ released
 //! ```
@@ -13,19 +14,20 @@
 mod recorder;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::TRY_MAX;
 use super::secret::Vault;
 use super::send::Sender;
-use super::{KEPT_US, Wake};
+use super::{KEPT_US, Wake, Webhooks, outbox as events, spread};
 use crate::auth::random;
 use crate::control::repository::{deliveries, leases, outbox};
 use crate::control::{self, Control};
@@ -37,6 +39,9 @@ pub const LANES_MAX: usize = 4;
 
 /// Of the requests in flight one account may have this part: that of one in so many, but those of one endpoint that fails.
 const ACCOUNTS_AT_ONCE: usize = 64;
+
+/// An answer that took longer is slow: who gave it counts, for places in flight, as one that fails.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// How long an endpoint is another process's after its last sign of life, microseconds.
 const LEASE_US: i64 = 20 * 1_000_000;
@@ -65,6 +70,7 @@ const TAKEN_AT_ONCE: usize = 500;
 /// What the dispatcher and its workers share.
 struct Shared {
     control: Control,
+    webhooks: Webhooks,
     vault: Vault,
     sender: Sender,
     figures: Figures,
@@ -74,7 +80,7 @@ struct Shared {
     lease_until_us: AtomicI64,
     /// For requests in flight, all together.
     slots: Arc<Semaphore>,
-    /// For those to endpoints that fail: they cannot take the others' place.
+    /// For those to endpoints that fail or are slow: they cannot take the others' place.
     failing_slots: Arc<Semaphore>,
     /// Requests in flight to the endpoints of one account.
     account_slots_max: usize,
@@ -142,6 +148,7 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
     let stop = CancellationToken::new();
     let shared = Arc::new(Shared {
         control: state.control.clone(),
+        webhooks: state.webhooks.clone(),
         vault: state.webhooks.inner.vault.clone(),
         sender: state.webhooks.inner.sender.clone(),
         figures: state.metrics.webhooks.clone(),
@@ -165,6 +172,8 @@ pub fn start(state: &AppState) -> Result<Option<Running>, rand::rngs::SysError> 
         accounts: HashMap::new(),
         tasks: JoinSet::new(),
         ended: Vec::new(),
+        others: HashSet::new(),
+        slow: HashSet::new(),
     };
     let task = tokio::spawn(async move {
         dispatcher.run(woken).await;
@@ -189,6 +198,10 @@ struct Dispatcher {
     tasks: JoinSet<worker::Ended>,
     /// Endpoints whose worker has nothing to do, still leased.
     ended: Vec<String>,
+    /// Endpoints that could not be leased since the last look: another process has them, or they are disabled.
+    others: HashSet<String>,
+    /// Endpoints whose last answer was slow, whether or not they have a worker.
+    slow: HashSet<String>,
 }
 
 impl Dispatcher {
@@ -197,11 +210,22 @@ impl Dispatcher {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut looks: u64 = 0;
+        let webhooks = self.shared.webhooks.clone();
+        let mut next_spread = Instant::now();
         loop {
+            let noted = async {
+                tokio::time::sleep_until(next_spread).await;
+                webhooks.inner.noted.notified().await;
+            };
             let done = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = self.tasks.join_next() => { self.note_end(ended); Ok(()) }
                 Some(wake) = woken.recv() => self.wake(wake, &mut woken).await,
+                () = noted => {
+                    let done = self.spread().await;
+                    next_spread = Instant::now() + spread::EVERY;
+                    done
+                }
                 _ = ticks.tick() => {
                     looks += 1;
                     self.upkeep(looks).await
@@ -237,10 +261,34 @@ impl Dispatcher {
     /// Everything that is due, whoever wrote it.
     async fn look(&mut self) -> control::Result<()> {
         self.renew().await?;
+        while self.spread_some().await? == spread::AT_ONCE {}
+        self.others.clear();
         let shared = Arc::clone(&self.shared);
         let count_max = i64::try_from(WORKERS_MAX).unwrap_or(i64::MAX);
         let due = leases::due(shared.control.read(), &shared.owner, shared.now_us(), count_max).await?;
         self.begin(due.into_iter().map(|due| due.id)).await
+    }
+
+    /// What is noted, or as much of it as one transaction takes.
+    async fn spread(&mut self) -> control::Result<()> {
+        if self.spread_some().await? == spread::AT_ONCE {
+            self.shared.webhooks.note();
+        }
+        Ok(())
+    }
+
+    async fn spread_some(&mut self) -> control::Result<usize> {
+        let spread = match spread::spread(&self.shared.control).await {
+            Ok(spread) => spread,
+            Err(events::Error::Control(error)) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "webhooks wait: no deliveries can be made");
+                return Ok(0);
+            }
+        };
+        let count = spread.count;
+        self.begin(spread.tell(&self.shared.figures).into_iter()).await?;
+        Ok(count)
     }
 
     /// What a wake names, and all that wait behind it.
@@ -264,6 +312,7 @@ impl Dispatcher {
         for id in ids {
             match self.workers.get(&id) {
                 Some(worker) => worker.bell.ring(),
+                None if self.others.contains(&id) => {}
                 None if !new.contains(&id) && self.workers.len() + new.len() < WORKERS_MAX => new.push(id),
                 None => {}
             }
@@ -279,6 +328,7 @@ impl Dispatcher {
             let write = shared.control.write().await?;
             let taken = leases::take(write.on(), ids, &shared.owner, now_us, until_us).await?;
             write.commit().await?;
+            self.others.extend(ids.iter().filter(|id| taken.iter().all(|one| one.id != **id)).cloned());
             for leases::Taken { id, user_id, failing_since } in taken {
                 self.spawn(id, user_id, failing_since.is_some());
             }
@@ -291,14 +341,22 @@ impl Dispatcher {
         let bell = Arc::new(Bell::default());
         let share = || Arc::new(Semaphore::new(self.shared.account_slots_max));
         let share = Arc::clone(self.accounts.entry(user_id.clone()).or_insert_with(share));
-        let work = worker::work(Arc::clone(&self.shared), share, id.clone(), Arc::clone(&bell), is_failing);
+        let state = worker::State { is_failing, is_slow: self.slow.contains(&id) };
+        let work = worker::work(Arc::clone(&self.shared), share, id.clone(), Arc::clone(&bell), state);
         let task = self.tasks.spawn(work).id();
         self.workers.insert(id, Worker { user_id, bell, task });
     }
 
     fn note_end(&mut self, ended: Result<worker::Ended, JoinError>) {
         let (id, is_failing) = match ended {
-            Ok(worker::Ended { id, is_failing }) => (Some(id), is_failing),
+            Ok(worker::Ended { id, state }) => {
+                if state.is_slow {
+                    self.slow.insert(id.clone());
+                } else {
+                    self.slow.remove(&id);
+                }
+                (Some(id), state.is_failing)
+            }
             Err(error) => {
                 tracing::error!(%error, "a worker of webhooks ended early");
                 let of_task = self.workers.iter().find(|(_, worker)| worker.task == error.id());

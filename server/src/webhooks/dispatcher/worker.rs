@@ -12,7 +12,7 @@ use super::super::schedule::{self, JITTER_PERMILLE_MAX, Outcome, Step};
 use super::super::send::Sent;
 use super::super::sign::sign;
 use super::recorder::{Record, What};
-use super::{Bell, LANES_MAX, Shared};
+use super::{Bell, LANES_MAX, SLOW, Shared};
 use crate::access::receive::Judge;
 use crate::control;
 use crate::control::repository::deliveries::{self, Job, Try};
@@ -23,43 +23,52 @@ const LINGER: Duration = Duration::from_secs(2);
 /// What came of a try.
 enum Landed {
     /// It was written down.
-    Recorded { delivery_id: String, is_failing: bool },
+    Recorded { delivery_id: String, state: State },
     /// It was not: the delivery is as it was before.
     Unrecorded,
+}
+
+/// How an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    /// No try has succeeded since one failed.
+    pub(super) is_failing: bool,
+    /// The last answer took longer than [`SLOW`].
+    pub(super) is_slow: bool,
 }
 
 /// A worker that has nothing to do.
 pub(super) struct Ended {
     pub(super) id: String,
-    pub(super) is_failing: bool,
+    pub(super) state: State,
 }
 
-/// Works until there was nothing to do for a while. `share` is what the endpoint's account may have in flight,
-/// `is_failing` how the endpoint stands at the beginning.
+/// Works until there was nothing to do for a while. `share` is what the endpoint's account may have in flight, `state` how
+/// the endpoint stands at the beginning.
 pub(super) async fn work(
     shared: Arc<Shared>,
     share: Arc<Semaphore>,
     id: String,
     bell: Arc<Bell>,
-    mut is_failing: bool,
+    mut state: State,
 ) -> Ended {
     let mut tries: JoinSet<Landed> = JoinSet::new();
     let mut flying: Vec<String> = Vec::new();
     loop {
         bell.is_rung.store(false, Ordering::SeqCst);
         let may_begin = !shared.stop.is_cancelled() && !bell.is_lost.load(Ordering::SeqCst) && shared.has_time();
-        while may_begin && flying.len() < if is_failing { LANES_MAX } else { 1 } {
-            let Some(slots) = Slots::take(&shared, &share, is_failing).await else { break };
+        while may_begin && flying.len() < if state.is_failing { LANES_MAX } else { 1 } {
+            let Some(slots) = Slots::take(&shared, &share, state).await else { break };
             match deliveries::next(shared.control.read(), &id, shared.now_us(), &flying).await {
                 Ok(Some(job)) => {
-                    is_failing = job.failing_since.is_some();
+                    state.is_failing = job.failing_since.is_some();
                     flying.push(job.delivery_id.clone());
-                    tries.spawn(attempt(Arc::clone(&shared), job, slots));
+                    tries.spawn(attempt(Arc::clone(&shared), job, state, slots));
                 }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, webhook_id = id, "a webhook waits: the control database does not answer");
-                    return finish(tries, Ended { id, is_failing }).await;
+                    return finish(tries, Ended { id, state }).await;
                 }
             }
         }
@@ -72,16 +81,16 @@ pub(super) async fn work(
             if is_rung {
                 continue;
             }
-            return Ended { id, is_failing };
+            return Ended { id, state };
         }
         tokio::select! {
             landed = tries.join_next() => match landed {
-                Some(Ok(Landed::Recorded { delivery_id, is_failing: fails })) => {
+                Some(Ok(Landed::Recorded { delivery_id, state: landed })) => {
                     flying.retain(|other| *other != delivery_id);
-                    is_failing = fails;
+                    state = landed;
                 }
                 // What is not known to be written down is found again by the next look.
-                _ => return finish(tries, Ended { id, is_failing }).await,
+                _ => return finish(tries, Ended { id, state }).await,
             },
             () = bell.notify.notified() => {}
         }
@@ -103,7 +112,7 @@ struct Slots {
 
 impl Slots {
     /// Waits for a place; `None` if the server stops.
-    async fn take(shared: &Shared, share: &Arc<Semaphore>, is_failing: bool) -> Option<Self> {
+    async fn take(shared: &Shared, share: &Arc<Semaphore>, state: State) -> Option<Self> {
         let take = async |from: &Arc<Semaphore>| {
             tokio::select! {
                 slot = Arc::clone(from).acquire_owned() => slot.ok(),
@@ -112,15 +121,16 @@ impl Slots {
         };
         // First the narrowest one, so that nobody waits with a place that others could use.
         let share = take(share).await?;
-        let failing = if is_failing { Some(take(&shared.failing_slots).await?) } else { None };
+        let is_held_back = state.is_failing || state.is_slow;
+        let failing = if is_held_back { Some(take(&shared.failing_slots).await?) } else { None };
         Some(Self { _slot: take(&shared.slots).await?, _failing: failing, _share: share })
     }
 }
 
 /// One try, from the question whether it may be made to its record.
-async fn attempt(shared: Arc<Shared>, job: Job, slots: Slots) -> Landed {
-    let landed = match try_once(&shared, &job).await {
-        Ok(is_failing) => Landed::Recorded { delivery_id: job.delivery_id, is_failing },
+async fn attempt(shared: Arc<Shared>, job: Job, state: State, slots: Slots) -> Landed {
+    let landed = match try_once(&shared, &job, state).await {
+        Ok(state) => Landed::Recorded { delivery_id: job.delivery_id, state },
         Err(error) => {
             tracing::warn!(%error, delivery_id = job.delivery_id, "a try of a webhook was not recorded");
             Landed::Unrecorded
@@ -130,14 +140,14 @@ async fn attempt(shared: Arc<Shared>, job: Job, slots: Slots) -> Landed {
     landed
 }
 
-/// Whether the endpoint fails.
-async fn try_once(shared: &Shared, job: &Job) -> control::Result<bool> {
+/// How the endpoint stands behind it, and stood before.
+async fn try_once(shared: &Shared, job: &Job, state: State) -> control::Result<State> {
     let began_us = shared.now_us();
     let mut judge = Judge::new(&job.user_id, began_us);
     let on = shared.control.read();
     if !judge.may_receive(on, &job.kind, job.patient_id.as_deref(), &job.subject_id).await? {
         Record::make(&shared.records, What::Withdrawn { delivery_id: job.delivery_id.clone() }).await?;
-        return Ok(job.failing_since.is_some());
+        return Ok(State { is_failing: job.failing_since.is_some(), ..state });
     }
     let began = shared.control.clock().elapsed();
     let flight = shared.figures.fly();
@@ -182,7 +192,7 @@ async fn try_once(shared: &Shared, job: &Job) -> control::Result<bool> {
             "a webhook's event was dropped"
         );
     }
-    Ok(!sent.outcome.is_success())
+    Ok(State { is_failing: !sent.outcome.is_success(), is_slow: took > SLOW })
 }
 
 async fn send(shared: &Shared, job: &Job, now_us: i64) -> Sent {

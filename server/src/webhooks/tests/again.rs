@@ -151,7 +151,7 @@ async fn a_feed_shows_nothing_behind_a_number_that_may_still_appear() {
 
 /// What is logged on this thread.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -166,13 +166,13 @@ impl std::io::Write for Heard {
 
 impl Heard {
     /// Listens as long as the guard lives.
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+    pub(super) fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let heard = self.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || heard.clone()).finish();
         tracing::subscriber::set_default(log)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -193,9 +193,9 @@ async fn each_event_that_a_disabled_endpoint_is_owed_is_a_line_of_the_log_and_co
     stage.check_in(&ada, json!({})).await;
     let symptom = json!({"name": "headache", "severity": "mild", "onset_at": stage.ago(1.0)});
     assert_eq!(stage.post(&ada.token, "/symptoms", symptom).await.0, 201);
+    let listed = deliveries(&stage, &doctor, &id).await;
     let heard = heard.text();
     let lines: Vec<_> = heard.lines().filter(|line| line.contains("a webhook's event was dropped")).collect();
-    let listed = deliveries(&stage, &doctor, &id).await;
     assert_eq!((lines.len(), listed.len()), (4, 4), "{heard}");
     for one in listed {
         let (event_id, delivery_id) = (one["event_id"].as_str().unwrap(), one["id"].as_str().unwrap());

@@ -1,8 +1,9 @@
 //! Tries, retries and ends, by a clock that tests move.
 
+use super::fairness::crowd;
 use super::*;
-use crate::control::entities::{user, webhook};
-use crate::control::repository::{leases, users, webhooks};
+use crate::control::repository::deliveries::{Try, record};
+use crate::control::repository::{leases, webhooks};
 
 /// Seconds between two times of a delivery.
 fn seconds(from: &Value, to: &Value) -> f64 {
@@ -239,86 +240,6 @@ async fn lanes_open_when_an_endpoint_fails_up_to_their_bound() {
     running.stop().await;
 }
 
-/// Endpoints that belong to people without a login, made by hand, each with one event.
-async fn crowd(stage: &Stage, urls: &[String]) -> Vec<String> {
-    let write = stage.state.control.write().await.unwrap();
-    let now_us = stage.state.clock.now_us();
-    let secret = secret::SigningSecret::generate().unwrap();
-    let mut ids = Vec::new();
-    for (nth, url) in urls.iter().enumerate() {
-        let user_id = format!("usr_{:08}", nth / 20);
-        if nth % 20 == 0 {
-            let user = user::Model {
-                id: user_id.clone(),
-                email: format!("{nth}@example.org"),
-                name: "Doc".to_owned(),
-                role: "doctor".to_owned(),
-                timezone: "UTC".to_owned(),
-                password_hash: None,
-                email_verified_at: None,
-                created_at: now_us,
-                updated_at: now_us,
-            };
-            users::insert(write.on(), user).await.unwrap();
-        }
-        let id = format!("whk_{nth:016}");
-        let row = webhook::Model {
-            secret: stage.state.webhooks.vault().seal(&id, &secret).unwrap(),
-            id: id.clone(),
-            user_id,
-            url: url.clone(),
-            events: ALL.join(" "),
-            description: None,
-            old_secret: None,
-            old_secret_until: None,
-            disabled_at: None,
-            disabled_by: None,
-            failing_since: None,
-            lease_owner: None,
-            lease_until: 0,
-            created_at: now_us,
-            updated_at: now_us,
-        };
-        webhooks::insert(write.on(), row, PER_USER_MAX).await.unwrap();
-        outbox::announce_test(write.on(), &id, now_us).await.unwrap();
-        ids.push(id);
-    }
-    write.commit().await.unwrap();
-    ids
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_hanging_endpoints_of_a_thousand_delay_no_other() {
-    let stage = stage().await;
-    let receiver = Receiver::start().await;
-    let urls: Vec<_> = (0..1_000)
-        .map(|nth| receiver.url(&format!("/{}/{nth}", if nth % 10 == 0 { "hang" } else { "fine" })))
-        .collect();
-    crowd(&stage, &urls).await;
-    let running = start(&stage);
-    // All of them come in while the hanging ones still hang.
-    let got = receiver.wait_for(1_000).await;
-    assert_eq!(receiver.hanging_max(), 100);
-    assert_eq!(got.iter().filter(|one| one.path.starts_with("/fine")).count(), 900);
-    receiver.release();
-    running.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_account_whose_endpoints_all_hang_has_its_share_in_flight_and_no_more() {
-    let stage = stage().await;
-    let receiver = Receiver::start().await;
-    let urls: Vec<_> =
-        (0..40).map(|nth| receiver.url(&format!("/{}/{nth}", if nth < 20 { "hang" } else { "fine" }))).collect();
-    crowd(&stage, &urls).await;
-    let running = start(&stage);
-    receiver.wait_for(28).await;
-    receiver.release();
-    receiver.wait_for(40).await;
-    running.stop().await;
-    assert_eq!(receiver.hanging_max(), 8, "of 512 an account has one in 64");
-}
-
 #[tokio::test]
 async fn an_endpoint_that_was_enabled_again_counts_as_failing_until_a_try_succeeds() {
     let stage = stage().await;
@@ -446,4 +367,32 @@ async fn a_disabled_or_deleted_endpoint_gets_nothing_more() {
     running.stop().await;
     assert_eq!(receiver.got().iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["/kept"]);
     assert_eq!(deliveries(&stage, &doctor, &paused).await[0]["error"], "endpoint_disabled");
+}
+
+#[tokio::test]
+async fn a_try_that_fails_changes_nothing_of_a_delivery_that_was_given_up_meanwhile_and_one_that_succeeds_does() {
+    let stage = stage().await;
+    let doctor = stage.doctor("Doc").await;
+    let (id, _) = endpoint(&stage, &doctor, "http://127.0.0.1:9/hook", &ALL).await;
+    let delivery = test(&stage, &doctor, &id).await;
+    let off = json!({"enabled": false});
+    assert_eq!(stage.send(Some(&doctor.key), "PATCH", &format!("/webhooks/{id}"), Some(&off)).await.0, 200);
+    for (status, expected) in [("pending", "dropped"), ("dropped", "dropped"), ("delivered", "delivered")] {
+        let made = Try {
+            status,
+            tries: 1,
+            due_at: Some(stage.state.clock.now_us()),
+            tried_at: stage.state.clock.now_us(),
+            status_code: Some(500),
+            latency_ms: 1,
+            answer: None,
+            error: Some("status"),
+        };
+        let write = stage.state.control.write().await.unwrap();
+        record(write.on(), &delivery, &made).await.unwrap();
+        write.commit().await.unwrap();
+        let found = deliveries(&stage, &doctor, &id).await.remove(0);
+        let is_counted = expected == "delivered";
+        assert_eq!((&found["status"], &found["tries"]), (&json!(expected), &json!(i32::from(is_counted))), "{status}");
+    }
 }

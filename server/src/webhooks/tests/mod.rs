@@ -3,8 +3,10 @@
 mod again;
 mod dispatch;
 mod endpoints;
+mod fairness;
 mod inward;
 mod receiver;
+mod spreading;
 mod told;
 
 use std::time::Duration;

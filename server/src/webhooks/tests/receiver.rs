@@ -81,6 +81,12 @@ impl Receiver {
         self.shared.released.send_replace(true);
     }
 
+    /// From now on requests hang again, and are counted anew.
+    pub(super) fn hang(&self) {
+        self.shared.released.send_replace(false);
+        self.shared.hanging_max.store(self.shared.hanging.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Most requests that hung at once.
     pub(super) fn hanging_max(&self) -> usize {
         self.shared.hanging_max.load(Ordering::SeqCst)

@@ -45,6 +45,8 @@ async fn tells(stage: Stage) {
     let symptom =
         json!({"name": "headache", "severity": "mild", "onset_at": "2026-05-01T10:00:00+02:00", "notes": "secret"});
     let symptom = stage.post(&patient.token, "/symptoms", symptom).await.1;
+    // What has not left when a grant ends is not told any more.
+    receiver.wait_for(5).await;
     stage.revoke(&patient, doctors[0].2.as_ref().unwrap()).await;
     stage.check_in(&patient, json!({})).await;
     let got = receiver.wait_for(6).await;
@@ -203,6 +205,7 @@ async fn everything(stage: &Stage) -> String {
     let mut text = String::new();
     for sql in [
         "SELECT body AS t FROM events",
+        "SELECT body AS t FROM notices",
         "SELECT COALESCE(answer, '') AS t FROM deliveries",
         "SELECT url AS t FROM webhooks",
     ] {
