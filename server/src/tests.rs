@@ -277,6 +277,7 @@ fn the_operations_are_those_that_are_promised() {
     delete /api/v1/wearables/metric/{metric} (metric, start, end) → 204 401 403 404 422 429 500 503 504
     get /api/v1/wearables/metric/{metric} (metric, days, start, end, source, limit, cursor, bucket, agg, tz) → 200 401 403 404 422 429 500 503 504
     get /api/v1/wearables/metrics () → 200 401 403 429 500 503 504
+    post /api/v1/wearables/stream (on_error) → 200 401 403 408 413 415 422 429 500 503 504
     get /api/v1/webhooks () → 200 401 403 429 500 503 504
     post /api/v1/webhooks () → 201 401 403 408 409 413 422 429 500 503 504
     delete /api/v1/webhooks/{id} (id) → 204 401 403 404 429 500 503 504
