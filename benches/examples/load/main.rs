@@ -100,8 +100,8 @@ pub(crate) struct Args {
     /// Measures streams of points, and nothing else.
     #[arg(long, conflicts_with = "url")]
     stream: bool,
-    /// The control database of `--webhooks`: `postgres://…`, in which schemas are made that begin with `load_`. SQLite if
-    /// not given.
+    /// The control database of `--webhooks`: `postgres://…`, in which schemas are made that begin with `load_`. SQLite
+    /// if not given.
     #[arg(long, requires = "webhooks")]
     control: Option<String>,
     /// Keep the folder.
