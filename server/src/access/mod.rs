@@ -65,8 +65,7 @@ impl Visitor {
     /// # Errors
     /// 401, 403 for a credential that is not good for the path, or lacks the scope `read`, 429.
     pub async fn of(state: &AppState, headers: &HeaderMap, address: IpAddr, path: &str) -> Result<Self, ApiError> {
-        let principal = state.auth.authenticate(headers).await?;
-        principal.require_path(path)?;
+        let principal = state.auth.authenticate_at(headers, path).await?;
         state.rates.admit_principal(&principal)?;
         principal.require_read()?;
         Ok(Self { principal, address })
