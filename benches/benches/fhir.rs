@@ -81,7 +81,7 @@ fn bench(criterion: &mut Criterion) {
         bencher.iter(|| {
             (0..IDS).for_each(|at| {
                 black_box(namer.id(black_box(at)));
-            })
+            });
         });
     });
     group.finish();

@@ -27,12 +27,12 @@ async fn one_key(stage: Stage) {
 
 #[tokio::test]
 async fn all_processes_on_a_database_name_an_observation_alike() {
-    one_key(Stage::new().await).await;
+    Box::pin(one_key(Stage::new().await)).await;
 }
 
 #[tokio::test]
 async fn and_on_postgresql() {
     if let Some(database) = Database::postgres("avycenna_fhir_key").await {
-        one_key(Stage::on(database).await).await;
+        Box::pin(one_key(Stage::on(database).await)).await;
     }
 }

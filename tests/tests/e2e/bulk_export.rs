@@ -1,5 +1,7 @@
 //! FHIR's exports out of the real binary: by another system with its own key, and across a SIGKILL.
 
+#![expect(clippy::disallowed_methods, reason = "the server under test has the system's clock")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

@@ -35,7 +35,7 @@ impl Bench<'_> {
         let (mut rows, mut urls) = (0, Vec::new());
         for key in &keys {
             let manifest = export(&mut connection, server.address, key)?;
-            let files = manifest["output"].as_array().ok_or("no `output` in the manifest")?;
+            let files = manifest.get("output").and_then(Value::as_array).ok_or("no `output` in the manifest")?;
             rows += files.iter().filter_map(|file| file["count"].as_u64()).sum::<u64>();
             if urls.is_empty() {
                 urls.extend(files.iter().map(|file| (file["url"].clone(), file["count"].clone())));
@@ -61,7 +61,7 @@ impl Bench<'_> {
         for (url, count) in urls {
             let path = below(url.as_str().ok_or("no `url` of a file")?)?;
             let status = connection.get(&Head::get(&address.to_string(), path, Some(key)))?;
-            let found = connection.body().iter().filter(|byte| **byte == b'\n').count() as u64;
+            let found = connection.body().split_inclusive(|byte| *byte == b'\n').count() as u64;
             if status != 200 || Some(found) != count.as_u64() {
                 return Err(format!("{path} answered {status} with {found} lines, not {count}").into());
             }

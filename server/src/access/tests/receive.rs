@@ -1,5 +1,7 @@
 //! Who is told of what, as the statement that writes it down finds them: the same as the rules in Rust say.
 
+use std::fmt::Write as _;
+
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 
 use super::*;
@@ -48,7 +50,8 @@ async fn agrees(database: Database) {
     let bytes = if on.get_database_backend() == sea_orm::DbBackend::Postgres { "E'\\\\x00'" } else { "x'00'" };
     for (nth, (status, expires_at, permissions, events)) in grants().into_iter().enumerate() {
         let expires_at = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
-        sql.push_str(&format!(
+        write!(
+            sql,
             "INSERT INTO users (id, email, name, role, timezone, created_at, updated_at) \
              VALUES ('d{nth}', 'd{nth}@x', 'D', 'doctor', 'UTC', 1, 1); \
              INSERT INTO webhooks (id, user_id, url, events, secret, created_at, updated_at) \
@@ -56,7 +59,8 @@ async fn agrees(database: Database) {
              INSERT INTO grants (id, doctor_id, patient_email, patient_id, permissions, status, created_at, expires_at) \
              VALUES ('g{nth}', 'd{nth}', 'p@x', 'p', '{permissions}', '{}', 1, {expires_at});",
             status.as_str()
-        ));
+        )
+        .unwrap();
     }
     on.execute_unprepared(&sql).await.unwrap();
     for (kind, permission) in

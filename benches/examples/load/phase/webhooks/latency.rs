@@ -71,9 +71,9 @@ impl Bench<'_> {
             let took = self.paced(&server, phase, &cast.one, pace)?;
             let [without, with] = &mut ns;
             if hangs == Hangs::Nobody {
-                without.extend(took)
+                without.extend(took);
             } else {
-                with.extend(took)
+                with.extend(took);
             }
             self.receiver.hang(Hangs::Nobody);
             // What hung is answered now, and what waited behind it goes out.

@@ -36,10 +36,13 @@ struct Place {
     control: Option<String>,
 }
 
+/// One of the phases.
+type Phase<'a> = fn(&mut Bench<'a>) -> Result<()>;
+
 /// Runs these phases alone, and gives their table.
 pub(super) fn run<'a>(args: &'a Args, folder: PathBuf) -> Result<Report> {
     let mut bench = Bench { args, folder, receiver: Receiver::start()?, report: Report::default() };
-    let phases: [(&str, fn(&mut Bench<'a>) -> Result<()>); 5] = [
+    let phases: [(&str, Phase<'a>); 5] = [
         ("written", Bench::written),
         ("live", Bench::live),
         ("fair", Bench::fair),
