@@ -45,7 +45,7 @@ async fn granted(server: &Server, doctor: &Client, nth: usize, points: i64) -> C
 }
 
 /// Asks for an export; the path of its status.
-async fn kick_off(client: &Client, path: &str) -> String {
+pub(crate) async fn kick_off(client: &Client, path: &str) -> String {
     let request = client.request("GET", path).header("prefer", "respond-async");
     let location = client.send(request).await.expect(202).header("content-location").to_owned();
     let (_, path) = location.split_once("/fhir/").unwrap();
@@ -53,7 +53,7 @@ async fn kick_off(client: &Client, path: &str) -> String {
 }
 
 /// How many patients are done, or the manifest.
-async fn look(client: &Client, status: &str) -> Result<u64, Value> {
+pub(crate) async fn look(client: &Client, status: &str) -> Result<u64, Value> {
     let answer = client.get(status).await;
     match answer.status {
         202 => Ok(answer.header("x-progress").split(' ').next().unwrap().parse().unwrap()),

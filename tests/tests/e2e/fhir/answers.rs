@@ -1,13 +1,19 @@
 //! Everything that the server answers in FHIR, through the validators.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 use tests::Client;
+use tests::server::DEADLINE;
+use tokio::time::Instant;
 
 use super::validators::{printed, script};
 use super::{Clinic, METRICS};
+use crate::bulk_export::{kick_off, look};
 use crate::sharing::text;
+
+const POLL: Duration = Duration::from_millis(10);
 
 /// Resources as they were answered, one a line.
 #[derive(Default)]
@@ -28,6 +34,28 @@ impl Answers {
         self.lines.push_str(&resource.to_string());
         self.lines.push('\n');
         resource
+    }
+
+    /// The files of an export of everything; how many observations were in them.
+    async fn take_export(&mut self, client: &Client) -> u64 {
+        let status = kick_off(client, "/fhir/R4/Patient/$export").await;
+        let deadline = Instant::now() + DEADLINE;
+        let manifest = loop {
+            match look(client, &status).await {
+                Ok(_) => tokio::time::sleep(POLL).await,
+                Err(manifest) => break manifest,
+            }
+            assert!(Instant::now() < deadline, "the export is not over after {DEADLINE:?}");
+        };
+        let mut observations = 0;
+        for file in manifest["output"].as_array().unwrap() {
+            let (_, path) = text(file, "url").split_once("/fhir/").unwrap();
+            self.lines.push_str(&client.get(&format!("/fhir/{path}")).await.expect(200).text);
+            if file["type"] == "Observation" {
+                observations += file["count"].as_u64().unwrap();
+            }
+        }
+        observations
     }
 
     /// Every page of a search.
@@ -95,6 +123,9 @@ async fn every_resource_that_is_answered_passes_the_validators() {
     }
     answers.take(&clinic.server.client(), 401, "/Observation").await;
 
+    let observations = u64::try_from(all.len()).unwrap();
+    assert_eq!(answers.take_export(doctor).await, observations, "an export has what the search finds");
+
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("answers.ndjson");
     std::fs::write(&file, &answers.lines).unwrap();
@@ -104,7 +135,7 @@ async fn every_resource_that_is_answered_passes_the_validators() {
     for kind in ["Bundle", "CapabilityStatement", "CodeSystem", "Device", "OperationOutcome", "Parameters", "Patient"] {
         assert!(counts[kind].as_u64() >= Some(1), "{kind}: {counts}");
     }
-    assert_eq!(counts["Observation"], all.len(), "{counts}");
+    assert_eq!(counts["Observation"], 2 * observations, "each was read, and exported: {counts}");
     let states: Vec<_> = answers.states.iter().map(String::as_str).collect();
     assert_eq!(states, ["amended", "corrected", "final", "preliminary"]);
     // Of the sixteen kinds two have the codes of others: hours of sleep and steps of check-ins.
