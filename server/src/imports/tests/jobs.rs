@@ -34,7 +34,7 @@ async fn taken(database: Database) {
     assert_eq!(world.points("steps_sample").await, [sample]);
     // The file says that local time is two hours ahead.
     assert_eq!(world.points("steps").await, [("2026-04-30T22:00:00Z".to_owned(), 500.0, APPLE_HEALTH.to_owned())]);
-    assert_eq!(world.files(), Vec::<String>::new(), "a file goes when it is read");
+    world.without_files().await;
 
     let list = world.stage.read(&world.ada.read_key, "/imports").await;
     assert_eq!(list["imports"], json!([import]));
@@ -90,7 +90,7 @@ async fn an_import_that_is_ended_by_its_owner_is_gone_and_what_it_took_stays_in_
     assert_eq!(world.stage.read(&world.ada.token, "/imports").await["imports"], json!([]));
     // One of a person runs at a time: the next one begins when the first has ended.
     assert_eq!(world.import("?format=garmin", "hr 60 10\n").await["status"], "done");
-    assert_eq!(world.files(), Vec::<String>::new());
+    world.without_files().await;
     assert_eq!(world.points("steps").await.len(), 1);
 }
 
@@ -120,7 +120,7 @@ async fn goes_on(database: Database) {
     assert_eq!(world.points("heart_rate").await.len(), 300_001);
     let total = ("2026-04-30T22:00:00Z".to_owned(), 57.0, APPLE_HEALTH.to_owned());
     assert_eq!(world.points("steps").await, [total]);
-    assert_eq!(world.files(), Vec::<String>::new());
+    world.without_files().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

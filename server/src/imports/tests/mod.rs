@@ -186,6 +186,16 @@ impl World {
     }
 
     /// The files of imports that are there.
+    /// Waits until no file is left: a row says that it ended a moment before its file goes.
+    async fn without_files(&self) {
+        let waiting = async {
+            while !self.files().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.expect("a file goes when it is read");
+    }
+
     fn files(&self) -> Vec<String> {
         let folder = self.stage.state.config.storage.data_dir.join(upload::FOLDER);
         let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
