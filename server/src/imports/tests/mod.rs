@@ -185,7 +185,6 @@ impl World {
         points
     }
 
-    /// The files of imports that are there.
     /// Waits until no file is left: a row says that it ended a moment before its file goes.
     async fn without_files(&self) {
         let waiting = async {
@@ -196,6 +195,7 @@ impl World {
         tokio::time::timeout(DEADLINE, waiting).await.expect("a file goes when it is read");
     }
 
+    /// The files of imports that are there.
     fn files(&self) -> Vec<String> {
         let folder = self.stage.state.config.storage.data_dir.join(upload::FOLDER);
         let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
