@@ -29,7 +29,7 @@ pub struct ChangeWebhook {
     #[schema(nullable = false, max_length = 2048, format = "uri", pattern = "^[Hh][Tt][Tt][Pp][Ss]?://")]
     pub url: Option<String>,
     /// As in [`NewWebhook`].
-    #[schema(nullable = false, min_items = 1, value_type = HashSet<EventKind>)]
+    #[schema(nullable = false, required = false, min_items = 1, value_type = HashSet<EventKind>)]
     pub events: Option<Vec<String>>,
     /// Up to 2,000 characters.
     #[schema(value_type = Option<super::super::shape::Note>)]
