@@ -19,12 +19,13 @@ use crate::query::malformed;
 use crate::query::metrics::Entry;
 use crate::time::DAY_US;
 
-/// First slice where few points are wanted: a day holds 1,440 at one a minute.
-const SHORT_SLICE_US: i64 = DAY_US;
-/// So many wanted points are few.
-const SHORT_ROWS: usize = 1_440;
-/// First slice otherwise.
-const SLICE_US: i64 = 31 * DAY_US;
+/// Shortest first slice.
+const SLICE_US_MIN: i64 = DAY_US;
+/// Longest first slice.
+const SLICE_US_MAX: i64 = 31 * DAY_US;
+/// What a first slice takes for each wanted point: watches measure every five minutes or more often, and a night on the
+/// charger lies between. Two slices would read the same pages twice.
+const POINT_US: i64 = DAY_US / 192;
 /// Most rows that a slice keeps; one with more is read again in narrower slices, unless it is a single microsecond.
 pub(super) const SLICE_ROWS_MAX: usize = 65_536;
 
@@ -68,7 +69,8 @@ impl Walk {
                 Order::Descending => left.end = left.end.min(if includes_moment { behind } else { at }),
             }
         }
-        let width = if query.rows_about <= SHORT_ROWS { SHORT_SLICE_US } else { SLICE_US };
+        let rows = i64::try_from(query.rows_about).unwrap_or(i64::MAX);
+        let width = rows.saturating_mul(POINT_US).clamp(SLICE_US_MIN, SLICE_US_MAX);
         Self {
             metric: Arc::clone(&entry.key),
             snapshot,

@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 use storage::UserId;
 
 use super::kind::Field;
+use super::namer::Namer;
 
 /// Bytes of the key that everything here is derived from.
 pub const KEY_BYTES: usize = 32;
@@ -40,8 +41,8 @@ pub const ID_CHARACTERS_MAX: usize = 63;
 /// Longest page link that is looked at, characters.
 const SEALED_CHARACTERS_MAX: usize = 24 << 10;
 
-const IV_BYTES: usize = 16;
-const POINT_BYTES: usize = 31;
+/// Bytes of what an id of a point encrypts.
+pub(super) const POINT_BYTES: usize = 31;
 const CHECK_IN_BYTES: usize = 20;
 const DEVICE_BYTES: usize = 15;
 const POINT: u8 = 1;
@@ -59,7 +60,8 @@ const FHIR: Alphabet = match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
     // Cannot be; a test looks at the characters.
     Err(_) => URL_SAFE,
 };
-const TEXT: GeneralPurpose = GeneralPurpose::new(&FHIR, NO_PAD);
+/// How bytes become characters of an id.
+pub(super) const TEXT: GeneralPurpose = GeneralPurpose::new(&FHIR, NO_PAD);
 
 /// The beginning of a hash: tells apart, protects nothing.
 pub type Mark = [u8; 8];
@@ -143,10 +145,8 @@ impl Ids {
 
     /// Makes ids of a person's points, one after the other.
     pub fn namer(&self, user: UserId) -> Namer {
-        let mut plain = [0; POINT_BYTES];
-        put(&mut plain, 0, &[POINT]);
-        put(&mut plain, 1, &user_code(user));
-        Namer { cipher: cipher(&self.names), plain }
+        let [a, b, c, d, e, f] = user_code(user);
+        Namer::new(&self.names, [POINT, a, b, c, d, e, f])
     }
 
     /// The id of a point.
@@ -240,44 +240,8 @@ fn cipher(key: &[u8; KEY_BYTES]) -> Aes128Siv {
     Aes128Siv::new(&(*key).into())
 }
 
-/// Makes ids of one person's points: what they have in common is prepared. Cost: six blocks of AES an id.
-pub struct Namer {
-    cipher: Aes128Siv,
-    plain: [u8; POINT_BYTES],
-}
-
-impl fmt::Debug for Namer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Namer(***)")
-    }
-}
-
-impl Namer {
-    /// The points that follow are of this metric, source and device.
-    pub fn begin(&mut self, metric: Mark, origin: Mark) {
-        put(&mut self.plain, 7, &metric);
-        put(&mut self.plain, 23, &origin);
-    }
-
-    /// The id of the point of a moment, in characters of FHIR's alphabet.
-    pub fn id(&mut self, recorded_at: i64) -> [u8; ID_CHARACTERS_MAX] {
-        put(&mut self.plain, 15, &recorded_at.to_be_bytes());
-        let mut sealed = [0; IV_BYTES + POINT_BYTES];
-        put(&mut sealed, IV_BYTES, &self.plain);
-        let mut text = [b'.'; ID_CHARACTERS_MAX];
-        if let Some((iv, message)) = sealed.split_first_chunk_mut::<IV_BYTES>() {
-            // Neither can fail for a message of this length, nor for a room of that one.
-            if let Ok(tag) = self.cipher.encrypt_inout_detached::<[&[u8]; 0], _>([], message.into()) {
-                *iv = tag.into();
-            }
-            let _ = TEXT.encode_slice(sealed, &mut text);
-        }
-        text
-    }
-}
-
 /// Copies bytes to a place that has room for them.
-fn put(room: &mut [u8], at: usize, bytes: &[u8]) {
+pub(super) fn put(room: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = room.get_mut(at..at + bytes.len()) {
         place.copy_from_slice(bytes);
     }

@@ -25,6 +25,7 @@ pub mod device;
 pub mod find;
 pub mod id;
 pub mod kind;
+pub mod namer;
 pub mod outcome;
 pub mod provenance;
 pub mod render;

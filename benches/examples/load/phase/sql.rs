@@ -28,6 +28,10 @@ const FLEET: &str = "SELECT date_bin(INTERVAL '1 day', recorded_at) AS day, avg(
 const FLEET_COUNT: usize = 20;
 /// Times each other question is asked.
 const COUNT: usize = 2_000;
+/// Times that the fleet is asked for while another question is asked.
+const FLEET_BESIDE_COUNT: usize = 30;
+/// After so many of the other question, over one connection, it is looked whether that is over.
+const BESIDE_COUNT: usize = 1_000;
 /// Largest relative error of a mean.
 const MEAN_ERROR_MAX: f64 = 1e-9;
 
@@ -58,33 +62,33 @@ impl Bench<'_> {
     /// The three questions alone, and while the fleet is asked for without a pause.
     fn beside_the_fleet(&mut self, address: SocketAddr, fleet: &Head, body: &str) -> Result<()> {
         const PHASE: &str = "questions while the fleet is asked for by SQL";
-        let count = if self.args.quick { COUNT / 20 } else { COUNT };
+        let (count, rounds) = if self.args.quick { (COUNT / 20, 2) } else { (COUNT, FLEET_BESIDE_COUNT) };
         for question in QUESTIONS {
             let heads = self.question_heads(address, question, self.start_us, self.end_us)?;
             query::of_everybody(address, &heads)?;
             let alone = query::one_by_one(address, &heads, count)?;
-            let stop = &AtomicBool::new(false);
-            let (beside, rounds) = std::thread::scope(|scope| {
-                let asking = scope.spawn(move || -> Result<u64> {
-                    let mut connection = Connection::open(address)?;
-                    let mut rounds = 0;
-                    while !stop.load(Ordering::Relaxed) {
-                        ask(&mut connection, fleet, body)?;
-                        rounds += 1;
-                    }
-                    Ok(rounds)
+            let is_over = &AtomicBool::new(false);
+            let beside = std::thread::scope(|scope| -> Result<Vec<u64>> {
+                let asking = scope.spawn(move || -> Result<()> {
+                    let asked = Connection::open(address).and_then(|mut connection| {
+                        (0..rounds).try_for_each(|_| ask(&mut connection, fleet, body).map(drop))
+                    });
+                    is_over.store(true, Ordering::Relaxed);
+                    asked
                 });
-                let beside = query::one_by_one(address, &heads, count);
-                stop.store(true, Ordering::Relaxed);
-                let rounds = asking.join().map_err(|_| "the asking thread panicked")??;
-                beside.map(|beside| (beside, rounds))
+                let mut beside = Vec::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    beside.extend(query::one_by_one(address, &heads, BESIDE_COUNT)?);
+                }
+                asking.join().map_err(|_| "the asking thread panicked")??;
+                Ok(beside)
             })?;
             let name = question.name();
             self.report.add_latencies(PHASE, &format!("{name}, alone"), &alone, NoTarget, NoTarget);
             self.report.add_latencies(PHASE, &format!("{name}, beside"), &beside, NoTarget, NoTarget);
             let ratio = percentile_ms(&beside, 99) / percentile_ms(&alone, 99);
             self.report.add(PHASE, format!("{name}, p99 beside by alone"), ratio, "times", AtMost(2.0));
-            self.report.add(PHASE, format!("{name}, fleet queries meanwhile"), rounds as f64, "", NoTarget);
+            self.report.add(PHASE, format!("{name}, asked beside"), beside.len() as f64, "", NoTarget);
         }
         Ok(())
     }

@@ -24,8 +24,9 @@ pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;
 use super::day::Days;
-use super::id::{Ids, Mark, Namer, origin_mark};
+use super::id::{Ids, Mark, origin_mark};
 use super::kind::{Field, Kind};
+use super::namer::{Namer, PointId};
 use crate::control::entities::check_in;
 
 /// Sources and devices that are kept prepared; with more than these the first ones are prepared again.
@@ -56,6 +57,9 @@ pub struct ObservationWriter<'a> {
     user: UserId,
     days: Days,
     namer: Namer,
+    /// Of the points of a source and device, with their room kept.
+    times: Vec<i64>,
+    point_ids: Vec<PointId>,
     frame: Frame,
     /// What an entry begins with, up to the id in its address.
     entry: Vec<u8>,
@@ -113,6 +117,8 @@ impl<'a> ObservationWriter<'a> {
             user,
             days,
             namer: ids.namer(user),
+            times: Vec::new(),
+            point_ids: Vec::new(),
             frame,
             entry,
             is_first: true,
@@ -123,7 +129,7 @@ impl<'a> ObservationWriter<'a> {
         }
     }
 
-    /// Writes points in their order. Cost: about a microsecond a point, most of it the id.
+    /// Writes points in their order. Cost: a sixth of a microsecond a point.
     ///
     /// # Errors
     /// A batch of another shape; a metric that is no kind.
@@ -135,9 +141,15 @@ impl<'a> ObservationWriter<'a> {
             // Put back below: what is written is not looked for meanwhile.
             let Some(origin) = self.origins.get_mut(place).map(std::mem::take) else { continue };
             self.namer.begin(origin.metric_mark, origin.mark);
-            for measured in run.points() {
-                self.point(&origin, measured, out);
+            self.times.clear();
+            self.times.extend(run.points().map(|measured| measured.recorded_at));
+            let mut point_ids = std::mem::take(&mut self.point_ids);
+            point_ids.clear();
+            self.namer.ids(&self.times, &mut point_ids);
+            for (measured, id) in run.points().zip(&point_ids) {
+                self.point(&origin, measured, id, out);
             }
+            self.point_ids = point_ids;
             if let Some(room) = self.origins.get_mut(place) {
                 *room = origin;
             }
@@ -145,17 +157,16 @@ impl<'a> ObservationWriter<'a> {
         Ok(())
     }
 
-    fn point(&mut self, origin: &Origin, measured: Measured, out: &mut Vec<u8>) {
+    fn point(&mut self, origin: &Origin, measured: Measured, id: &PointId, out: &mut Vec<u8>) {
         let Measured { recorded_at, value, accepted_at_ms, is_corrected } = measured;
         let end = if origin.may_be_totals { self.days.end(recorded_at) } else { None };
-        let id = self.namer.id(recorded_at);
         self.accepted.set(accepted_at_ms.unsigned_abs(), accepted_at_ms.saturating_mul(MILLISECOND_US));
         let status: &[u8] = match end {
             Some(end) if self.days.is_open(end) => b"preliminary",
             _ if is_corrected => b"corrected",
             _ => b"final",
         };
-        self.write(&origin.prepared, &id, status, (recorded_at, end, value), out);
+        self.write(&origin.prepared, id, status, (recorded_at, end, value), out);
     }
 
     /// Writes a value of a check-in; `false`, and nothing written, where it has none.

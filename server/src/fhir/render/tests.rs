@@ -34,7 +34,8 @@ fn written(metric: &str, source: &str, device: Option<&str>, measured: Measured,
     let place = writer.origin(metric, source, device).unwrap();
     let origin = std::mem::take(&mut writer.origins[place]);
     writer.namer.begin(origin.metric_mark, origin.mark);
-    writer.point(&origin, measured, &mut out);
+    let id = writer.namer.id(measured.recorded_at);
+    writer.point(&origin, measured, &id, &mut out);
     String::from_utf8(out).unwrap()
 }
 

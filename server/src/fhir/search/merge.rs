@@ -245,7 +245,8 @@ impl Merge<'_> {
             order: order_of(self.search),
             after,
             keep: keep_of(self.search, self.days),
-            rows_about: if self.search.count == 0 { usize::MAX } else { self.search.run_count() },
+            // One more tells whether there is more.
+            rows_about: if self.search.count == 0 { usize::MAX } else { self.search.run_count().saturating_add(1) },
         };
         self.engine.observe(self.user, query)
     }
