@@ -246,6 +246,15 @@ impl Engine {
         self.sql.describe(statement, latest).await
     }
 
+    /// Does what belongs to a query in SQL on the threads of SQL, which step back before requests and the log: looking
+    /// through a thousand grants, say. Stops it when the returned future is dropped.
+    ///
+    /// # Errors
+    /// An internal one if the work panicked.
+    pub async fn beside<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        self.sql.beside(work).await
+    }
+
     /// Runs SQL without parameters; see [`Self::prepare`].
     ///
     /// # Errors

@@ -102,6 +102,9 @@ pub enum AccessError {
     /// The grant could not be read, or the record not be written.
     #[error(transparent)]
     Control(#[from] control::Error),
+    /// The look at many grants broke off.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
 }
 
 impl From<AccessError> for ApiError {
@@ -109,6 +112,7 @@ impl From<AccessError> for ApiError {
         match error {
             AccessError::Denied => Self::forbidden(error.to_string()),
             AccessError::Control(error) => error.into(),
+            AccessError::Engine(error) => error.into(),
         }
     }
 }

@@ -145,8 +145,10 @@ impl Ids {
 
     /// Makes ids of a person's points, one after the other.
     pub fn namer(&self, user: UserId) -> Namer {
-        let [a, b, c, d, e, f] = user_code(user);
-        Namer::new(&self.names, [POINT, a, b, c, d, e, f])
+        let mut begin = [0; 7];
+        put(&mut begin, 0, &[POINT]);
+        put(&mut begin, 1, &user_code(user));
+        Namer::new(&self.names, begin)
     }
 
     /// The id of a point.

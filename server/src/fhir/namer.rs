@@ -76,13 +76,12 @@ impl fmt::Debug for Namer {
 
 impl Namer {
     /// By the key of names, for what begins with a kind and a person.
-    pub(super) fn new(key: &[u8; KEY_BYTES], [kind, user @ ..]: [u8; 7]) -> Self {
+    pub(super) fn new(key: &[u8; KEY_BYTES], begin: [u8; 7]) -> Self {
         // RFC 5297, 2.6: the first half of a key makes tags, the second one encrypts.
         let (tags, streams) = (half(key, 0), half(key, BLOCK_BYTES));
         let (tags, streams) = (Aes128::new(&tags.into()), Aes128::new(&streams.into()));
         let whole_subkey = doubled(encrypted(&tags, 0));
-        let [a, b, c, d, e, f] = user;
-        let person = u128::from(u64::from_be_bytes([0, kind, a, b, c, d, e, f])) << USER_BITS;
+        let person = begin.iter().fold(0, |person, byte| person << 8 | u128::from(*byte)) << USER_BITS;
         Self {
             zero_tag: encrypted(&tags, whole_subkey),
             last_subkey: doubled(whole_subkey),
@@ -220,12 +219,12 @@ mod tests {
         fn ids_are_those_of_the_library_however_many_at_once(
             key: [u8; KEY_BYTES],
             begin: [u8; 7],
-            runs in prop::collection::vec((any::<(Mark, Mark)>(), any::<i64>(), 0_usize..150), 1..4),
+            runs in prop::collection::vec((any::<(Mark, Mark)>(), any::<i64>(), 0_i64..150), 1..4),
         ) {
             let mut namer = Namer::new(&key, begin);
             for (marks, first, count) in runs {
                 // Moments beside each other share their first block, and some do not.
-                let times: Vec<i64> = (0..count).map(|at| first.wrapping_add(at as i64 * ((1 << 52) + 1))).collect();
+                let times: Vec<i64> = (0..count).map(|at| first.wrapping_add(at * ((1 << 52) + 1))).collect();
                 prop_assert_eq!(by_the_namer(&mut namer, marks, &times), by_the_library(&key, begin, marks, &times));
             }
         }

@@ -19,7 +19,7 @@ use arrow::datatypes::SchemaRef;
 use engine::query::sql::{Param, Permit, Query, Statement};
 
 pub use self::places::Queries;
-use crate::access::crowd::{self, Company, Crowd};
+use crate::access::crowd::{self, Backing, Company, Crowd};
 use crate::access::{AccessError, Visitor};
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -82,8 +82,7 @@ impl Question {
     pub(crate) async fn admit(&self, state: &AppState, mut query: Query) -> Result<Admitted, ApiError> {
         let mut plans = 1;
         loop {
-            let admitted =
-                crowd::admit(&state.control, &state.auth, &self.visitor, query.users(), self.in_words()).await;
+            let admitted = crowd::admit(Backing::of(state), &self.visitor, query.users(), self.in_words()).await;
             match admitted {
                 Ok(company) => return Ok(Admitted { query, company }),
                 Err(AccessError::Denied) if plans < PLANS_MAX => {
@@ -99,7 +98,7 @@ impl Question {
 
     async fn statement(&self, state: &AppState) -> Result<Statement, ApiError> {
         let place: Permit = Arc::new(state.queries.begin(self.visitor.principal().user)?);
-        let crowd = Crowd::of(&state.control, &self.visitor).await?;
+        let crowd = Crowd::of(&Backing::of(state), &self.visitor).await?;
         Ok(Statement {
             visible: crowd.users(),
             sql: self.sql.clone(),

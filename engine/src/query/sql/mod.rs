@@ -181,6 +181,14 @@ impl Sql {
         tokio::time::timeout(time_max, described).await.map_err(|_| too_slow(time_max))?
     }
 
+    /// Does other work on the same threads.
+    ///
+    /// # Errors
+    /// An internal one if the work panicked.
+    pub(crate) async fn beside<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        self.pool.run(async move { Ok(work.await) }).await
+    }
+
     /// A state in which the caller's tables are all there is.
     fn session(&self, sql: &str, latest: Latest) -> Result<Session> {
         if sql.len() > SQL_BYTES_MAX {

@@ -35,7 +35,8 @@ impl Pool {
             .max_blocking_threads(threads)
             .thread_name("avycenna-sql")
             .on_thread_start(storage::priority::step_back)
-            .enable_time()
+            // Work beside a query may open a connection to the control database.
+            .enable_all()
             .build();
         let failed = |error| Error::Query(std::sync::Arc::new(datafusion::common::DataFusionError::IoError(error)));
         Ok(Self { runtime: Some(runtime.map_err(failed)?) })

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::super::entities::grant::{ActiveModel, Column, Entity, Model};
@@ -80,12 +80,30 @@ pub async fn accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<V
     select_accepted_of(doctor_id).all(on).await.map_err(at("find the grants of a doctor's patients"))
 }
 
-/// As [`accepted_of`], held against changes until the transaction ends.
+/// What a grant allows, of one that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Accepted {
+    /// `grt_…`
+    pub id: String,
+    /// Who accepted.
+    pub patient_id: Option<String>,
+    /// Words with a space between.
+    pub permissions: String,
+    /// `active`, even if it has run out.
+    pub status: String,
+    /// When it ends by itself.
+    pub expires_at: Option<i64>,
+}
+
+/// As [`accepted_of`], held against changes until the transaction ends. Of each row only what says what it allows: a
+/// doctor can have thousands.
 ///
 /// # Errors
 /// [`Error::Database`].
-pub async fn hold_accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Model>> {
-    select_accepted_of(doctor_id).lock_shared().all(on).await.map_err(at("find a doctor's accepted grants"))
+pub async fn hold_accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Accepted>> {
+    let columns = [Column::Id, Column::PatientId, Column::Permissions, Column::Status, Column::ExpiresAt];
+    let select = select_accepted_of(doctor_id).select_only().columns(columns).lock_shared();
+    select.into_model::<Accepted>().all(on).await.map_err(at("find a doctor's accepted grants"))
 }
 
 fn select_accepted_of(doctor_id: &str) -> Select<Entity> {
