@@ -9,13 +9,17 @@
 //! total and what a place is does not depend on what else is there, so pages hold what was there all the while exactly once,
 //! whatever is sent in the meantime. Who may read is asked anew for every page.
 
+mod along;
 pub(crate) mod bundle;
 pub mod date;
+pub(crate) mod link;
 mod merge;
 mod named;
 pub(crate) mod page;
 pub mod parameter;
 pub(crate) mod parse;
+pub(crate) mod people;
+pub mod table;
 
 use serde::{Deserialize, Serialize};
 use storage::UserId;
@@ -34,6 +38,9 @@ pub const DATES_MAX: usize = 100;
 
 /// Most ids of one search.
 pub const IDS_MAX: usize = 100;
+
+/// Most bytes of names of one search for patients, so that a link holds them.
+pub const NAMES_BYTES_MAX: usize = 2 << 10;
 
 /// The order of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,6 +105,8 @@ pub struct Search {
     pub elements: Option<Vec<String>>,
     /// Whether the patient comes along.
     pub with_patient: bool,
+    /// Whether what measured them comes along.
+    pub with_device: bool,
     /// Whether it comes along where each observation is from.
     pub with_provenance: bool,
     /// Only so many of each code, the newest.

@@ -36,6 +36,7 @@ impl Reading<'_> {
     pub(crate) fn search(&self, parameters: &Parameters) -> Result<Search, Failure> {
         let ids = ids(parameters)?;
         let count = count(parameters)?;
+        let brings = |along: &&str| parameters.brings("_include", along);
         let (is_counted, total) = (is_count_alone(parameters)?, total(parameters)?);
         Ok(Search {
             user: self.user(parameters, ids.as_deref())?,
@@ -48,8 +49,9 @@ impl Reading<'_> {
             count: if is_counted { 0 } else { count },
             with_total: total || is_counted || count == 0,
             elements: elements(parameters)?,
-            with_patient: with_patient(parameters)?,
-            with_provenance: with_provenance(parameters)?,
+            with_patient: ["Observation:patient", "Observation:subject"].iter().any(brings),
+            with_device: brings(&"Observation:device"),
+            with_provenance: parameters.brings("_revinclude", "Provenance:target"),
             last_of_code: None,
         })
     }
@@ -220,30 +222,4 @@ fn elements(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
         return Err(Failure::value("_elements", format!("at most {IDS_MAX} elements")));
     }
     Ok(Some(names))
-}
-
-fn with_provenance(parameters: &Parameters) -> Result<bool, Failure> {
-    let mut all = parameters.all("_revinclude").peekable();
-    let is_asked = all.peek().is_some();
-    if all.any(|value| !matches!(value, "Provenance:target" | "Provenance:target:Observation")) {
-        return Err(Failure::value("_revinclude", "must be Provenance:target"));
-    }
-    Ok(is_asked)
-}
-
-fn with_patient(parameters: &Parameters) -> Result<bool, Failure> {
-    let mut with_patient = false;
-    for value in parameters.all("_include") {
-        let known = [
-            "Observation:patient",
-            "Observation:subject",
-            "Observation:patient:Patient",
-            "Observation:subject:Patient",
-        ];
-        if !known.contains(&value) {
-            return Err(Failure::value("_include", "must be Observation:patient"));
-        }
-        with_patient = true;
-    }
-    Ok(with_patient)
 }

@@ -1,8 +1,10 @@
 //! The FHIR face from outside: edge, router, database and points in process.
 
 mod access;
+mod along;
 mod known;
 mod paging;
+mod people;
 mod reads;
 mod search;
 mod smaller;
