@@ -19,12 +19,15 @@ pub(crate) mod page;
 pub mod parameter;
 pub(crate) mod parse;
 pub(crate) mod people;
+pub mod period;
 pub mod table;
 
 use serde::{Deserialize, Serialize};
-use storage::UserId;
+use storage::{TimeRange, UserId};
 
 use self::date::Moments;
+use self::period::Dates;
+use super::day::Days;
 use super::kind::{Kind, Kinds};
 
 /// Observations of a page, if the client does not say.
@@ -88,7 +91,7 @@ pub struct Search {
     /// Names of kinds, sorted; `None` for all there are.
     pub kinds: Option<Vec<String>>,
     /// When measured.
-    pub dates: Moments,
+    pub dates: Dates,
     /// When accepted, or last changed.
     pub updated: Moments,
     /// In which state.
@@ -122,6 +125,16 @@ impl Search {
     /// Whose.
     pub fn user_id(&self) -> Option<UserId> {
         UserId::parse(&self.user)
+    }
+
+    /// Whether dates are compared with days: there are any, and points of one of these metrics can be totals.
+    pub fn compares_days<'a>(&self, mut metrics: impl Iterator<Item = &'a str>) -> bool {
+        !self.dates.is_all() && metrics.any(Days::may_have_totals)
+    }
+
+    /// All the moments that it wants lie in it; `with_days` is [`Self::compares_days`].
+    pub fn times(&self, with_days: bool) -> TimeRange {
+        if with_days { self.dates.begins().hull() } else { self.dates.moments().hull() }
     }
 
     /// The kinds that are asked for.

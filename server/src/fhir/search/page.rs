@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 
 use super::bundle::{Bundle, HEAD, trimmed};
 use super::link::CURSOR;
-use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs, times_of};
+use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs};
 use super::table::OBSERVATION;
 use super::{Next, Search, Sort, Spot, along, link, named};
 use crate::access::{Look, Visitor};
@@ -206,7 +206,8 @@ fn look_of(search: &Search, kinds: &Kinds) -> Look {
         },
         _ => None,
     };
-    let times = times_of(search);
+    // Of a total that begins before, its day reaches into what was asked.
+    let times = search.times(search.dates.moments().ranges().is_empty());
     let (first, last) = NAMED_US;
     let range = (!search.dates.is_all()).then(|| (times.start.clamp(first, last), times.end.clamp(first, last)));
     Look { what: "fhir_observations", metric, range }
@@ -226,7 +227,7 @@ fn wanted_of(search: &Search, fields: &[Field]) -> Option<Wanted> {
     let says: Option<Vec<_>> = fields.iter().map(column).collect();
     let states = search.statuses;
     Some(Wanted {
-        spoken_of: search.dates.ranges().to_vec(),
+        spoken_of: search.dates.moments().ranges().to_vec(),
         changed: search.updated.ranges().to_vec(),
         is_amended: (states.is_final != states.amended).then_some(states.amended),
         says: says.unwrap_or_default(),

@@ -2,8 +2,9 @@
 
 use storage::UserId;
 
-use super::date::Moments;
+use super::date::Date;
 use super::parameter::{Parameters, token};
+use super::period::Dates;
 use super::{COUNT_DEFAULT, COUNT_MAX, DATES_MAX, IDS_MAX, Search, Sort, Statuses};
 use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
@@ -41,8 +42,8 @@ impl Reading<'_> {
         Ok(Search {
             user: self.user(parameters, ids.as_deref())?,
             kinds: self.kinds(parameters)?,
-            dates: moments(parameters, "date")?,
-            updated: moments(parameters, "_lastUpdated")?,
+            dates: dates(parameters, "date")?,
+            updated: dates(parameters, "_lastUpdated")?.moments().clone(),
             statuses: statuses(parameters)?,
             ids,
             sort: sort(parameters)?,
@@ -120,17 +121,14 @@ impl Reading<'_> {
     }
 }
 
-fn moments(parameters: &Parameters, name: &str) -> Result<Moments, Failure> {
-    let mut all = Moments::all();
+fn dates(parameters: &Parameters, name: &str) -> Result<Dates, Failure> {
     let lists = parameters.lists(name)?;
     if lists.iter().map(Vec::len).sum::<usize>() > DATES_MAX {
         return Err(Failure::value(name, format!("at most {DATES_MAX} dates")));
     }
-    for list in lists {
-        let one = Moments::parse(list.iter().map(|value| &**value)).map_err(|what| Failure::value(name, what))?;
-        all = all.and(&one);
-    }
-    Ok(all)
+    let dates = lists.iter().map(|list| list.iter().map(|value| Date::parse(value)).collect());
+    let dates: Result<Vec<Vec<Date>>, &str> = dates.collect();
+    Ok(dates.map_err(|what| Failure::value(name, what))?.into())
 }
 
 fn statuses(parameters: &Parameters) -> Result<Statuses, Failure> {

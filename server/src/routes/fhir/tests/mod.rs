@@ -5,6 +5,7 @@ mod along;
 mod known;
 mod paging;
 mod people;
+mod periods;
 mod reads;
 mod search;
 mod smaller;
