@@ -22,6 +22,10 @@ use crate::fhir::outcome::Failure;
 use crate::fhir::render::{USER_SYSTEM, patient, patient_id, user_id};
 use crate::state::AppState;
 
+/// The value set of `gender`.
+const GENDER_SYSTEM: &str = "http://hl7.org/fhir/administrative-gender";
+const GENDERS: [&str; 4] = ["female", "male", "other", "unknown"];
+
 /// Bytes of a person's id.
 const ID_BYTES: usize = 12;
 
@@ -29,7 +33,7 @@ const ID_BYTES: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct People {
     /// Only these, sorted.
-    people: Option<Vec<String>>,
+    only: Option<Vec<String>>,
     /// How a name, or a word of it, begins, in small letters: of each list one.
     names: Vec<Vec<String>>,
     /// Patients of a page; none to be told the total alone.
@@ -59,7 +63,10 @@ impl People {
             return Err(Failure::value("name", format!("at most {NAMES_BYTES_MAX} bytes of names")));
         }
         let count = if is_count_alone(parameters)? { 0 } else { count(parameters)? };
-        Ok(Self { people: wanted(parameters)?, names, count })
+        let only = wanted(parameters)?;
+        // Nobody's is known, so another one is nobody's.
+        let only = if is_unknown_gender(parameters)? { only } else { Some(Vec::new()) };
+        Ok(Self { only, names, count })
     }
 
     fn has_name(&self, person: &user::Model) -> bool {
@@ -71,6 +78,23 @@ impl People {
             |begin: &String| name.starts_with(begin) || name.split_whitespace().any(|word| word.starts_with(begin));
         self.names.iter().all(|list| list.iter().any(begins))
     }
+}
+
+/// Whether every `gender` allows one that is unknown.
+fn is_unknown_gender(parameters: &Parameters) -> Result<bool, Failure> {
+    let mut is_allowed = true;
+    for list in parameters.lists("gender")? {
+        let mut has_it = false;
+        for value in &list {
+            let (system, code) = token(value);
+            if code.is_some_and(|code| !GENDERS.contains(&code)) {
+                return Err(Failure::value("gender", format!("must be one of {}", GENDERS.join(", "))));
+            }
+            has_it |= system.is_none_or(|system| system == GENDER_SYSTEM) && code.is_none_or(|code| code == "unknown");
+        }
+        is_allowed &= has_it;
+    }
+    Ok(is_allowed)
 }
 
 /// Ids of the people that every parameter allows; `None` where none names any.
@@ -137,7 +161,7 @@ impl Desk<'_> {
         let (principal, control) = (self.visitor.principal(), &self.state.control);
         // One more tells that there is more; where nobody is to be told of, nothing does.
         let limit = if asked.count == 0 { 0 } else { asked.count.saturating_add(1) };
-        let (mut ids, total) = match &asked.people {
+        let (mut ids, total) = match &asked.only {
             None if principal.role == Role::Doctor => {
                 let is_wanted = |person: &user::Model| asked.has_name(person);
                 let listed = roll::list(control, self.visitor, is_wanted, after, limit).await?;

@@ -119,6 +119,7 @@ pub const PATIENT: Searchable = Searchable {
     resource: "Patient",
     parameters: &[
         parameter("_id", "token", "Ids, with commas between them; at most 100."),
+        parameter("gender", "token", "Of the value set administrative-gender; everybody's is unknown."),
         parameter("identifier", "token", "The person's id, with or without its system urn:avycenna:user."),
         parameter("name", "string", "How the name, or a word of it, begins; in any case."),
     ],

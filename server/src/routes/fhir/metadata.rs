@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Interaction, OPERATIONS};
 use crate::fhir::answer::{Base, answer};
 use crate::fhir::outcome::Failure;
+use crate::fhir::render::US_CORE_PATIENT;
 use crate::fhir::search::table::{ALL, Along, Parameter, Searchable};
 use crate::state::AppState;
 
@@ -99,8 +100,13 @@ fn resource(state: &AppState, searchable: &Searchable) -> Value {
                 fields.insert(name.to_owned(), along.iter().map(|Along { name, .. }| json!(name)).collect());
             }
         }
-        if kind == "Observation" {
-            fields.insert("supportedProfile".to_owned(), json!(profiles(state)));
+        let profiles = match kind {
+            "Observation" => profiles(state),
+            "Patient" => vec![US_CORE_PATIENT],
+            _ => Vec::new(),
+        };
+        if !profiles.is_empty() {
+            fields.insert("supportedProfile".to_owned(), json!(profiles));
         }
         if kind == "Patient" {
             fields.insert("operation".to_owned(), json!([export_of("patient-export")]));

@@ -9,6 +9,7 @@ mod periods;
 mod reads;
 mod search;
 mod smaller;
+mod us_core;
 mod wrong;
 
 use axum::body::{Body, to_bytes};

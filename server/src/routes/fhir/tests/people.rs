@@ -185,6 +185,14 @@ async fn a_link_to_patients_is_its_callers_alone_and_no_grant() {
         assert_eq!(reply.status, 400, "{path}");
         assert!(reply.issue().1.is_some(), "{}", reply.body);
     }
+    // Grants that have run out, and nobody has noted it: as those that were ended.
+    let update = "UPDATE grants SET expires_at = 1 WHERE id > 'grt_0000000000000009'";
+    stage.state.control.read().execute_unprepared(update).await.unwrap();
+    let left = read(&stage, &doctor.token, &next).await;
+    assert_eq!(left.body["total"], json!((0..10).filter(|nth| is_seen(*nth) && nth % 3 != 0).count()), "Bos");
+    assert!(left.ids().iter().all(|id| *id <= id_of(9)), "{:?}", left.ids());
+    let gone = read(&stage, &doctor.token, &format!("/Patient?_id={},{}", id_of(2), id_of(14))).await;
+    assert_eq!((gone.ids(), &gone.body["total"]), (vec![id_of(2)], &json!(1)));
     end(&stage, 0..20).await;
     let after = read(&stage, &doctor.token, &next).await;
     assert_eq!((after.matches().len(), &after.body["total"], after.link("next")), (0, &json!(0), None));
