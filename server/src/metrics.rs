@@ -9,6 +9,10 @@
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
 //! | `avycenna_exports_running`             | gauge     | exports that are being written                           |
 //! | `avycenna_imports_running`             | gauge     | imports that are being read                              |
+//! | `avycenna_fhir_exports_running`        | gauge     | exports of FHIR (`$export`) that are not over            |
+//! | `avycenna_fhir_exports_total`          | counter   | exports of FHIR that are over, by `outcome`              |
+//! | `avycenna_fhir_export_resources_total` | counter   | resources in files of exports that can be read           |
+//! | `avycenna_fhir_export_bytes_total`     | counter   | their bytes                                              |
 //! | `avycenna_queries_running`             | gauge     | queries in SQL that are planned or run                   |
 //! | `avycenna_writable`                    | gauge     | 1 if points are taken                                    |
 //! | `avycenna_webhooks_queued`             | gauge     | deliveries that wait for their next try                  |
@@ -61,6 +65,8 @@ pub struct Metrics {
     pub exports: Gauge,
     /// Imports that are being read.
     pub imports: Gauge,
+    /// What exports of FHIR do.
+    pub fhir_exports: FhirExports,
     /// Queries in SQL that are planned or run.
     pub queries: Gauge,
     writable: Gauge,
@@ -82,6 +88,52 @@ pub struct Figures {
 impl fmt::Debug for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Figures").finish_non_exhaustive()
+    }
+}
+
+/// What exports of FHIR do. `Clone` shares it.
+#[derive(Clone)]
+pub struct FhirExports {
+    running: Gauge,
+    /// Exports whose files can be read.
+    pub done: Counter,
+    /// Exports that could not go on.
+    pub failed: Counter,
+    /// Exports that were cancelled while they ran.
+    pub cancelled: Counter,
+    resources: Counter,
+    bytes: Counter,
+}
+
+impl fmt::Debug for FhirExports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FhirExports").finish_non_exhaustive()
+    }
+}
+
+impl FhirExports {
+    fn new() -> Self {
+        let ended = |outcome: &'static str| counter!("avycenna_fhir_exports_total", "outcome" => outcome);
+        Self {
+            running: gauge!("avycenna_fhir_exports_running"),
+            done: ended("done"),
+            failed: ended("failed"),
+            cancelled: ended("cancelled"),
+            resources: counter!("avycenna_fhir_export_resources_total"),
+            bytes: counter!("avycenna_fhir_export_bytes_total"),
+        }
+    }
+
+    /// Notes how many are not over.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts beyond 2^53")]
+    pub(crate) fn running(&self, count: u64) {
+        self.running.set(count as f64);
+    }
+
+    /// Counts a file that can be read.
+    pub(crate) fn written(&self, resources: i64, bytes: i64) {
+        self.resources.increment(resources.unsigned_abs());
+        self.bytes.increment(bytes.unsigned_abs());
     }
 }
 
@@ -170,6 +222,7 @@ impl Metrics {
                 webhooks: Figures::new(),
                 exports: gauge!("avycenna_exports_running"),
                 imports: gauge!("avycenna_imports_running"),
+                fhir_exports: FhirExports::new(),
                 queries: gauge!("avycenna_queries_running"),
                 writable: gauge!("avycenna_writable"),
                 resident: gauge!("process_resident_memory_bytes"),
@@ -219,6 +272,10 @@ fn describe() {
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
     describe_gauge!("avycenna_exports_running", "Exports that are being written");
     describe_gauge!("avycenna_imports_running", "Imports that are being read");
+    describe_gauge!("avycenna_fhir_exports_running", "Exports of FHIR that are not over");
+    describe_counter!("avycenna_fhir_exports_total", "Exports of FHIR that are over, by outcome");
+    describe_counter!("avycenna_fhir_export_resources_total", "Resources in files of exports that can be read");
+    describe_counter!("avycenna_fhir_export_bytes_total", "Bytes of files of exports that can be read");
     describe_gauge!("avycenna_queries_running", "Queries in SQL that are planned or run");
     describe_gauge!("avycenna_writable", "1 if points are taken");
     describe_gauge!("avycenna_webhooks_queued", "Deliveries that wait for their next try");

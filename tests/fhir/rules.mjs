@@ -31,6 +31,23 @@ const R4 = {
   ],
 };
 
+const ABSENT = 'http://hl7.org/fhir/StructureDefinition/data-absent-reason';
+const US_CORE_PATIENT = 'http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient';
+const UCUM_QUANTITY = `value.ofType(Quantity).where(value.exists() and system = '${SYSTEMS.ucum}' and code.exists()).exists()`;
+
+// US Core's words, where no package has its profiles: us-core-6 of Patient; of vital signs what they share, and both codes
+// of pulse oximetry.
+const US_CORE = {
+  Observation: [
+    rule('us-core-vital-signs', `category.coding.where(code = 'vital-signs').exists() implies (code.coding.where(system = '${SYSTEMS.loinc}').exists() and subject.exists() and effective.exists() and ${UCUM_QUANTITY})`),
+    rule('us-core-pulse-oximetry', "code.coding.where(code = '2708-6' or code = '59408-5').exists() implies (code.coding.where(code = '2708-6').count() = 1 and code.coding.where(code = '59408-5').count() = 1)"),
+  ],
+  Patient: [
+    rule('us-core-6', `name.exists() and name.all((family.exists() or given.exists()) xor extension.where(url = '${ABSENT}').exists())`),
+    rule('us-core-profile', `meta.profile = '${US_CORE_PATIENT}'`),
+  ],
+};
+
 const OWN_ANY = [
   rule('id', 'id.exists()'),
   rule('version', 'meta.versionId.exists() and meta.lastUpdated.exists()'),
@@ -89,7 +106,8 @@ export function invariants(resource) {
 
 // What our own mapping has against a resource of ours.
 export function mapping(resource) {
-  const found = failed(OWN[resource.resourceType], resource, resource.resourceType);
+  const rules = [...(OWN[resource.resourceType] ?? []), ...(US_CORE[resource.resourceType] ?? [])];
+  const found = failed(rules, resource, resource.resourceType);
   if (resource.resourceType === 'Observation') found.push(...mapped(resource));
   return found;
 }

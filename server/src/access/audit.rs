@@ -75,7 +75,7 @@ pub(super) async fn append(
 }
 
 /// Appends a record to the trail of each of many patients, named with their grants and sorted, and keeps what was asked of
-/// them; inside the caller's transaction. Cost: a few statements for a thousand patients.
+/// them where that is a text; inside the caller's transaction. Cost: a few statements for a thousand patients.
 ///
 /// # Errors
 /// As [`append`].
@@ -83,11 +83,13 @@ pub(super) async fn append_to_all(
     on: &impl ConnectionTrait,
     patients: &[(&str, &str)],
     actor: &Actor<'_>,
-    (what, asked): (&'static str, String),
+    (what, asked): (&'static str, Option<String>),
     now_us: i64,
 ) -> control::Result<()> {
-    let query_hash = Sha256::digest(asked.as_bytes()).to_vec();
-    audit_many::keep_query(on, query_hash.clone(), asked).await?;
+    let query_hash = asked.as_ref().map(|asked| Sha256::digest(asked.as_bytes()).to_vec());
+    if let (Some(hash), Some(asked)) = (&query_hash, asked) {
+        audit_many::keep_query(on, hash.clone(), asked).await?;
+    }
     let ids: Vec<&str> = patients.iter().map(|(patient_id, _)| *patient_id).collect();
     let mut heads = audit_many::hold_heads(on, &ids).await?;
     let records: Vec<Model> = patients
@@ -107,7 +109,7 @@ pub(super) async fn append_to_all(
                 range_start: None,
                 range_end: None,
                 address: actor.address.clone(),
-                query_hash: Some(query_hash.clone()),
+                query_hash: query_hash.clone(),
                 prev_hash,
                 hash: Vec::new(),
             };

@@ -93,7 +93,7 @@ async fn write_down(
     let by = |user: &UserId| grants.get(user).map(|grant| (user.to_string(), grant.as_str()));
     let named = patients.iter().map(by).collect::<Option<Vec<_>>>().ok_or(AccessError::Denied)?;
     let named: Vec<(&str, &str)> = named.iter().map(|(user, grant)| (user.as_str(), *grant)).collect();
-    audit::append_to_all(write.on(), &named, &actor(principal, *address), ("sql", asked), now_us).await?;
+    audit::append_to_all(write.on(), &named, &actor(principal, *address), ("sql", Some(asked)), now_us).await?;
     write.commit().await?;
     Ok(())
 }

@@ -13,7 +13,7 @@
 //! - What cannot be written down is not answered: without [`Admitted::commit`] there is no audit record, and every
 //!   handler commits before it answers.
 //! - A streamed answer is looked after while it leaves: [`Standing`].
-//! - A question over many people at once has its own way in: [`crowd`].
+//! - A question over many people at once has its own way in: [`crowd`]; so has one for who they are: [`roll`].
 //! - There is no way around it for anybody: no role and no scope stands above a grant.
 //!
 //! The life of grants is [`invitation`]'s, with [`state`] as its rules; the chain of records is [`audit`]'s. Who is told
@@ -25,6 +25,7 @@ pub mod export;
 pub mod invitation;
 pub mod permission;
 pub mod receive;
+pub mod roll;
 mod standing;
 pub mod state;
 #[cfg(test)]

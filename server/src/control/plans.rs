@@ -43,6 +43,7 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
         plan(&fixture, grants::select_outgoing_after("d", &Place::START, 9)).await,
         plan(&fixture, audit::select_after("p", 9, 9)).await,
         plan(&fixture, grants::select_active_after("d", "p", 9)).await,
+        plan(&fixture, grants::select_among("d", &["p", "q"])).await,
         plan(&fixture, bulk::select_next("here")).await,
         plan(&fixture, imports::select_of_user("u")).await,
         plan(&fixture, imports::select_waiting("s")).await,
@@ -64,6 +65,7 @@ async fn every_listing_is_read_from_an_index_in_its_order() {
     SEARCH grants USING INDEX grants_by_doctor (doctor_id=? AND created_at>?)
     SEARCH audit_records USING INDEX sqlite_autoindex_audit_records_1 (patient_id=? AND seq>?)
     SEARCH grants USING INDEX grants_one_active (doctor_id=? AND patient_id>?)
+    SEARCH grants USING INDEX grants_by_pair (doctor_id=? AND patient_id=? AND status=?)
     SEARCH bulk_jobs USING INDEX bulk_jobs_by_turn (place=? AND status=?)
     SEARCH imports USING INDEX imports_by_user (user_id=?)
     SEARCH imports USING INDEX imports_waiting (server=?)

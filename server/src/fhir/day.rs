@@ -17,6 +17,9 @@ const SOURCES: [&str; 3] = ["apple_health", "garmin", "health_auto_export"];
 /// Every zone there is begins its days at one of these.
 const BEGINS_AT_US: i64 = 15 * MINUTE_US;
 
+/// Longest day, microseconds: one that begins and ends by the rules of a time zone may have its clocks put back in between.
+pub const LONGEST_US: i64 = 2 * DAY_US;
+
 /// A person's days, as they are at one moment.
 #[derive(Debug, Clone)]
 pub struct Days {
@@ -62,7 +65,9 @@ impl Days {
             return None;
         }
         let end = begin.tomorrow().and_then(|next: Zoned| next.start_of_day()).ok()?;
-        Some(end.timestamp().as_microsecond())
+        let end_us = end.timestamp().as_microsecond();
+        // What is longer is no day that a search would find.
+        Some(end_us).filter(|end_us| end_us.saturating_sub(begin_us) <= LONGEST_US)
     }
 
     /// Whether a day that ends then is not over.

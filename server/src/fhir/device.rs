@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use engine::Engine;
 use engine::observe::{ObserveQuery, Order};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::{TimeRange, UserId};
 
@@ -19,7 +20,7 @@ use super::render::{DEVICE_SYSTEM, SOURCE_SYSTEM, patient_id};
 const RECENT_MAX: usize = 64;
 
 /// A source and what it was measured by; the order is that of a list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
     /// The source, as the sender names it.
     pub source: String,
@@ -30,6 +31,21 @@ pub struct Origin {
 impl Origin {
     fn is(&self, source: &str, device: Option<&str>) -> bool {
         self.source == source && self.device.as_deref() == device
+    }
+
+    /// What the `device` of an observation refers to; `None` for what refers to no device of ours.
+    pub fn referred(reference: &Value) -> Option<Self> {
+        let text = |pointer: &str| reference.pointer(pointer).and_then(Value::as_str);
+        let (system, value) = (text("/identifier/system")?, text("/identifier/value")?.to_owned());
+        match system {
+            SOURCE_SYSTEM => Some(Self { source: value, device: None }),
+            DEVICE_SYSTEM => {
+                // For people both stand there, as `source (device)`.
+                let source = text("/display")?.strip_suffix(&format!(" ({value})"))?.to_owned();
+                Some(Self { source, device: Some(value) })
+            }
+            _ => None,
+        }
     }
 
     /// What tells it apart in ids.

@@ -45,19 +45,6 @@ pub fn of(observation: &Value) -> (String, Value) {
     (id, resource)
 }
 
-/// Those of a page's observations: of lines, or of entries with commas between them.
-///
-/// # Errors
-/// A page that is neither.
-pub fn of_page(page: &[u8], are_lines: bool) -> serde_json::Result<Vec<(String, Value)>> {
-    if are_lines {
-        let lines = page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        return lines.map(|line| Ok(of(&serde_json::from_slice(line)?))).collect();
-    }
-    let entries: Vec<Value> = serde_json::from_slice(&[b"[", page, b"]"].concat())?;
-    Ok(entries.iter().filter_map(|entry| entry.get("resource")).map(of).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,14 +66,5 @@ mod tests {
         assert_eq!(provenance["activity"]["coding"][0]["code"], "UPDATE");
         assert_eq!(provenance["agent"][0]["who"]["reference"], "Patient/usr-7jRtHvBk");
         assert_eq!(observation_id("o"), None);
-    }
-
-    #[test]
-    fn a_page_is_read_in_either_form() {
-        let lines = of_page(b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n", true).unwrap();
-        let entries = of_page(br#"{"resource":{"id":"a"}},{"resource":{"id":"b"}}"#, false).unwrap();
-        assert_eq!(lines, entries);
-        assert_eq!(of_page(b"", false).unwrap(), []);
-        assert_eq!(of_page(b"", true).unwrap(), []);
     }
 }

@@ -125,6 +125,29 @@ pub(in crate::control) fn select_active_after(doctor_id: &str, after: &str, limi
     active.filter(Column::PatientId.gt(after)).order_by_asc(Column::PatientId).limit(limit)
 }
 
+/// A doctor's accepted grants of some patients, expired or not.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn accepted_among(on: &impl ConnectionTrait, doctor_id: &str, patients: &[&str]) -> Result<Vec<Model>> {
+    select_among(doctor_id, patients).all(on).await.map_err(at("find grants of some patients"))
+}
+
+/// As [`accepted_among`], held against changes until the transaction ends.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn hold_accepted_among(on: &impl ConnectionTrait, doctor_id: &str, patients: &[&str]) -> Result<Vec<Model>> {
+    let found = select_among(doctor_id, patients).lock_shared().all(on).await;
+    found.map_err(at("hold grants of some patients"))
+}
+
+/// The statement of [`accepted_among`].
+pub(in crate::control) fn select_among(doctor_id: &str, patients: &[&str]) -> Select<Entity> {
+    let active = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"));
+    active.filter(Column::PatientId.is_in(patients.iter().copied())).order_by_asc(Column::PatientId)
+}
+
 /// The grants that a patient has accepted and that have not ended, held against changes until the transaction ends.
 ///
 /// # Errors

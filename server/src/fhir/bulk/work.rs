@@ -73,6 +73,8 @@ impl Worker {
             self.tidy(&place)?;
             self.tidied = Some(now);
         }
+        let running = self.runtime.block_on(bulk::count_running(self.state.control.read(), &place))?;
+        self.state.metrics.fhir_exports.running(running);
         let next = bulk::next(self.state.control.read(), &place);
         let Some(job) = self.runtime.block_on(next)? else { return Ok(false) };
         let stepped = catch_unwind(AssertUnwindSafe(|| self.step(&job, || ())));
@@ -107,6 +109,7 @@ impl Worker {
             bulk::end(write.on(), &job.id, Some(why), now_us).await?;
             write.commit().await
         })?;
+        self.state.metrics.fhir_exports.failed.increment(1);
         self.state.bulk.folder().remove_job(&job.id)?;
         self.sum = None;
         Ok(true)
@@ -217,6 +220,8 @@ impl Worker {
         }
         let still = self.still_granted(write.on(), job, granted, now_us).await?;
         let (kept, dropped): (Vec<_>, Vec<_>) = written.into_iter().partition(|one| allows(still.as_ref(), one.part));
+        let (resources, bytes) =
+            kept.iter().fold((0_i64, 0_i64), |(resources, bytes), one| (resources + one.resources, bytes + one.bytes));
         let mut seq = bulk::last_seq(write.on(), &job.id).await?;
         let rows = kept.into_iter().map(|Written { part, resources, bytes }| {
             seq += 1;
@@ -225,6 +230,7 @@ impl Worker {
         });
         bulk::step(write.on(), job, &granted.patient_id, rows.collect(), now_us).await?;
         write.commit().await?;
+        self.state.metrics.fhir_exports.written(resources, bytes);
         Ok(dropped.into_iter().map(|one| one.part).collect())
     }
 
@@ -252,6 +258,7 @@ impl Worker {
         }
         bulk::end(write.on(), &job.id, None, self.state.clock.now_us()).await?;
         write.commit().await?;
+        self.state.metrics.fhir_exports.done.increment(1);
         tracing::info!(export = job.id, patients = job.patients_done, "an export is done");
         Ok(())
     }

@@ -19,7 +19,7 @@ use engine::time::Formatter;
 use engine::{number, time};
 use storage::UserId;
 
-pub use self::patient::{USER_SYSTEM, patient, patient_id, user_id, version as version_of_patient};
+pub use self::patient::{US_CORE_PATIENT, USER_SYSTEM, patient, patient_id, user_id, version as version_of_patient};
 pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;

@@ -1,7 +1,7 @@
 //! Dates of a search: a prefix, and a moment that is as long as it is precise.
 //!
-//! `2026-06` is all of June, `2026-06-01T08:30:00Z` all of a second. What has no zone is in UTC. The times that fit are kept
-//! as ranges, so that several dates are the union of theirs (one parameter, commas) or the intersection (several parameters).
+//! `2026-06` is all of June, `2026-06-01T08:30:00Z` all of a second. What has no zone is in UTC. The times that fit are
+//! ranges, so that several dates are the union of theirs (one parameter, commas) or the intersection (several parameters).
 
 use engine::time;
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,13 @@ impl Default for Moments {
     }
 }
 
-/// How something that took a while is compared with a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prefix {
+/// A date to compare with: from its beginning to its end, microseconds UTC, the end exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Date(pub(super) Prefix, pub(super) i64, pub(super) i64);
+
+/// How something is compared with a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Prefix {
     Eq,
     Ne,
     Gt,
@@ -36,28 +40,8 @@ impl Moments {
         Self(vec![(i64::MIN, i64::MAX)])
     }
 
-    /// Reads one parameter: dates with commas between them, each with a prefix.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Self, &'static str> {
-        let mut all = Vec::new();
-        for value in values {
-            let (prefix, date) = prefix_of(value)?;
-            let (start, end) = range_of(date).ok_or(WRONG)?;
-            all.extend(match prefix {
-                Prefix::Eq => vec![(start, end)],
-                Prefix::Ne => vec![(i64::MIN, start), (end, i64::MAX)],
-                Prefix::Gt | Prefix::Sa => vec![(end, i64::MAX)],
-                Prefix::Ge => vec![(start, i64::MAX)],
-                Prefix::Lt | Prefix::Eb => vec![(i64::MIN, start)],
-                Prefix::Le => vec![(i64::MIN, end)],
-            });
-        }
-        Ok(Self::of(all))
-    }
-
-    fn of(mut ranges: Vec<(i64, i64)>) -> Self {
+    /// Of any ranges.
+    pub(super) fn of(mut ranges: Vec<(i64, i64)>) -> Self {
         ranges.retain(|(start, end)| start < end);
         ranges.sort_unstable();
         let mut joined: Vec<(i64, i64)> = Vec::with_capacity(ranges.len());
@@ -104,6 +88,31 @@ impl Moments {
     /// Whether they are all of time.
     pub fn is_all(&self) -> bool {
         self.hull() == TimeRange::ALL && self.is_one()
+    }
+}
+
+impl Date {
+    /// Reads a date with its prefix.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(value: &str) -> Result<Self, &'static str> {
+        let (prefix, date) = prefix_of(value)?;
+        let (start, end) = range_of(date).ok_or(WRONG)?;
+        Ok(Self(prefix, start, end))
+    }
+
+    /// When something must have been that took no while.
+    pub(super) fn moments(self) -> Vec<(i64, i64)> {
+        let Self(prefix, start, end) = self;
+        match prefix {
+            Prefix::Eq => vec![(start, end)],
+            Prefix::Ne => vec![(i64::MIN, start), (end, i64::MAX)],
+            Prefix::Gt | Prefix::Sa => vec![(end, i64::MAX)],
+            Prefix::Ge => vec![(start, i64::MAX)],
+            Prefix::Lt | Prefix::Eb => vec![(i64::MIN, start)],
+            Prefix::Le => vec![(i64::MIN, end)],
+        }
     }
 }
 
@@ -194,7 +203,7 @@ mod tests {
     }
 
     fn moments(text: &str) -> Moments {
-        Moments::parse([text]).unwrap()
+        Moments::of(Date::parse(text).unwrap().moments())
     }
 
     #[test]
@@ -246,7 +255,7 @@ mod tests {
             "２０２６",
         ];
         for text in texts {
-            assert!(Moments::parse([text]).is_err(), "{text}");
+            assert!(Date::parse(text).is_err(), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use engine::observe::{Candidate, Keep, ObserveQuery, Observed, Order, Place};
 use engine::{Engine, Result};
-use storage::{TimeRange, UserId};
+use storage::UserId;
 
 use super::{Search, Sort, Spot};
 use crate::control::entities::check_in;
@@ -128,24 +128,26 @@ impl Run {
     }
 }
 
-/// Which points a search wants, beside whose, of what and from when; `days` are the person's.
-pub(super) fn keep_of(search: &Search, days: &Days) -> Option<Keep> {
+/// Which points a search wants, beside whose, of what and from when; `days` are the person's, `with_days` is
+/// [`Search::compares_days`].
+pub(super) fn keep_of(search: &Search, days: &Days, with_days: bool) -> Option<Keep> {
     let states = search.statuses;
-    if search.dates.is_one() && search.updated.is_all() && states.is_all() {
+    if !with_days && search.dates.moments().is_one() && search.updated.is_all() && states.is_all() {
         return None;
     }
     let (dates, updated, days) = (search.dates.clone(), search.updated.clone(), days.clone());
     Some(Arc::new(move |candidate: &Candidate<'_>| {
         let Candidate { metric, source, device, measured } = *candidate;
-        let is_preliminary = Days::may_be_totals(metric, source, device)
-            && days.end(measured.recorded_at).is_some_and(|end| days.is_open(end));
+        let (is_total, at) = (Days::may_be_totals(metric, source, device), measured.recorded_at);
+        let end = if is_total { days.end(at) } else { None };
+        let is_preliminary = end.is_some_and(|end| days.is_open(end));
         let is_wanted = match (is_preliminary, measured.is_corrected) {
             (true, _) => states.preliminary,
             (false, true) => states.corrected,
             (false, false) => states.is_final,
         };
         is_wanted
-            && dates.contain(measured.recorded_at)
+            && end.map_or_else(|| dates.moments().contain(at), |end| dates.hold_of(at, end))
             && updated.contain(measured.accepted_at_ms.saturating_mul(1_000))
     }))
 }
@@ -239,12 +241,13 @@ impl Merge<'_> {
             source: spot.source.clone(),
             device: spot.device.clone(),
         });
+        let with_days = self.search.compares_days(run.metrics.iter().map(|metric| &**metric));
         let query = ObserveQuery {
             metrics: run.metrics.clone(),
-            times: times_of(self.search),
+            times: self.search.times(with_days),
             order: order_of(self.search),
             after,
-            keep: keep_of(self.search, self.days),
+            keep: keep_of(self.search, self.days, with_days),
             // One more tells whether there is more.
             rows_about: if self.search.count == 0 { usize::MAX } else { self.search.run_count().saturating_add(1) },
         };
@@ -254,9 +257,4 @@ impl Merge<'_> {
 
 fn spot_of(place: Place) -> Spot {
     Spot { at: place.recorded_at, series: place.metric, source: place.source, device: place.device }
-}
-
-/// All the moments that a search wants lie in it.
-pub(super) fn times_of(search: &Search) -> TimeRange {
-    search.dates.hull()
 }

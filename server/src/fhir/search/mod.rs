@@ -9,18 +9,25 @@
 //! total and what a place is does not depend on what else is there, so pages hold what was there all the while exactly once,
 //! whatever is sent in the meantime. Who may read is asked anew for every page.
 
+mod along;
 pub(crate) mod bundle;
 pub mod date;
+pub(crate) mod link;
 mod merge;
 mod named;
 pub(crate) mod page;
 pub mod parameter;
 pub(crate) mod parse;
+pub(crate) mod people;
+pub mod period;
+pub mod table;
 
 use serde::{Deserialize, Serialize};
-use storage::UserId;
+use storage::{TimeRange, UserId};
 
 use self::date::Moments;
+use self::period::Dates;
+use super::day::Days;
 use super::kind::{Kind, Kinds};
 
 /// Observations of a page, if the client does not say.
@@ -34,6 +41,9 @@ pub const DATES_MAX: usize = 100;
 
 /// Most ids of one search.
 pub const IDS_MAX: usize = 100;
+
+/// Most bytes of names of one search for patients, so that a link holds them.
+pub const NAMES_BYTES_MAX: usize = 2 << 10;
 
 /// The order of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -81,7 +91,7 @@ pub struct Search {
     /// Names of kinds, sorted; `None` for all there are.
     pub kinds: Option<Vec<String>>,
     /// When measured.
-    pub dates: Moments,
+    pub dates: Dates,
     /// When accepted, or last changed.
     pub updated: Moments,
     /// In which state.
@@ -98,6 +108,8 @@ pub struct Search {
     pub elements: Option<Vec<String>>,
     /// Whether the patient comes along.
     pub with_patient: bool,
+    /// Whether what measured them comes along.
+    pub with_device: bool,
     /// Whether it comes along where each observation is from.
     pub with_provenance: bool,
     /// Only so many of each code, the newest.
@@ -113,6 +125,16 @@ impl Search {
     /// Whose.
     pub fn user_id(&self) -> Option<UserId> {
         UserId::parse(&self.user)
+    }
+
+    /// Whether dates are compared with days: there are any, and points of one of these metrics can be totals.
+    pub fn compares_days<'a>(&self, mut metrics: impl Iterator<Item = &'a str>) -> bool {
+        !self.dates.is_all() && metrics.any(Days::may_have_totals)
+    }
+
+    /// All the moments that it wants lie in it; `with_days` is [`Self::compares_days`].
+    pub fn times(&self, with_days: bool) -> TimeRange {
+        if with_days { self.dates.begins().hull() } else { self.dates.moments().hull() }
     }
 
     /// The kinds that are asked for.

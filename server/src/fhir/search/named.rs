@@ -55,7 +55,7 @@ pub(super) async fn check_ins(
 fn wants(search: &Search, row: &check_in::Model) -> bool {
     let is_amended = row.updated_at != row.created_at;
     let is_of_state = if is_amended { search.statuses.amended } else { search.statuses.is_final };
-    is_of_state && search.dates.contain(row.checked_in_at) && search.updated.contain(row.updated_at)
+    is_of_state && search.dates.moments().contain(row.checked_in_at) && search.updated.contain(row.updated_at)
 }
 
 /// Adds the points among the ids of a search, leaves out what is of no kind that it wants, and sorts all of it.
@@ -104,9 +104,10 @@ fn code_of(kinds: &Kinds, found: &Found) -> String {
 }
 
 fn is_kept(search: &Search, days: &Days, observed: &Observed) -> Result<bool> {
-    let Some(keep) = keep_of(search, days) else {
+    let with_days = search.compares_days(std::iter::once(&*observed.metric));
+    let Some(keep) = keep_of(search, days, with_days) else {
         let columns = observed.columns()?;
-        return Ok(columns.times().iter().all(|time| search.dates.contain(*time)));
+        return Ok(columns.times().iter().all(|time| search.dates.moments().contain(*time)));
     };
     let columns = observed.columns()?;
     let mut runs = columns.runs();

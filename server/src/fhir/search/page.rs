@@ -4,23 +4,20 @@ use engine::observe::Order;
 use sea_orm::ConnectionTrait;
 
 use super::bundle::{Bundle, HEAD, trimmed};
-use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs, times_of};
-use super::{Next, Search, Sort, Spot, named};
+use super::link::CURSOR;
+use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs};
+use super::table::OBSERVATION;
+use super::{Next, Search, Sort, Spot, along, link, named};
 use crate::access::{Look, Visitor};
-use crate::auth::Resource;
 use crate::control::repository::check_ins::{self, Wanted};
 use crate::error::ApiError;
 use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
 use crate::fhir::kind::{Field, Kinds, Series};
 use crate::fhir::outcome::Failure;
-use crate::fhir::provenance;
 use crate::fhir::render::{Frame, ObservationWriter, patient, patient_id};
 use crate::fhir::visit::{Inside, Visit, Wish};
 use crate::state::AppState;
-
-/// The parameter of a link to the next page.
-pub(crate) const CURSOR: &str = "_cursor";
 
 /// The first and the last moment that a record of a read can name, microseconds: years 1 and 9999.
 const NAMED_US: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
@@ -68,13 +65,7 @@ impl Reader<'_> {
     /// beside the observations.
     pub(crate) async fn page(&self, asked: Asked) -> Result<Vec<u8>, Failure> {
         let (state, search) = (self.state, &asked.search);
-        // What comes beside what the path says.
-        for (_, resource) in [(search.with_patient, Resource::Patient), (search.with_provenance, Resource::Provenance)]
-            .into_iter()
-            .filter(|(is_wanted, _)| *is_wanted)
-        {
-            self.visitor.principal().require_resource(resource).map_err(ApiError::from)?;
-        }
+        along::check(search, self.visitor.principal()).map_err(ApiError::from)?;
         let kinds = state.fhir.kinds();
         let look = look_of(search, kinds);
         let visit = Visit::begin(state, self.visitor, &search.user, wish_of(search, kinds), look).await?;
@@ -153,12 +144,8 @@ impl Reader<'_> {
         let (written, total) = found.await?;
         let is_whole = asked.after.is_none() && written.next.is_none() && search.count > 0;
         let total = total.or(is_whole.then_some(written.count));
-        let provenances = if search.with_provenance {
-            let entries = out.get(head.len()..).unwrap_or_default();
-            provenance::of_page(entries, search.elements.is_some()).map_err(ApiError::internal)?
-        } else {
-            Vec::new()
-        };
+        let observations = along::observations(search, out.get(head.len()..).unwrap_or_default());
+        let observations = observations.map_err(ApiError::internal)?;
         let mut bundle = if let Some(elements) = &search.elements {
             let mut bundle = Bundle::new();
             bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?);
@@ -170,9 +157,7 @@ impl Reader<'_> {
             let person = inside.patient(self.state).await?;
             bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
         }
-        for (id, resource) in provenances {
-            bundle.resource(self.base, ("Provenance", &id), "include", resource.to_string().as_bytes());
-        }
+        along::add(&mut bundle, (search, self.ids, self.base), inside.user, &observations);
         let mut links = vec![("self", asked.link.clone())];
         if let Some(after) = written.next {
             links.push(("next", self.link(search, after)?));
@@ -183,9 +168,7 @@ impl Reader<'_> {
     /// The link to the page behind a place, for this caller alone.
     fn link(&self, search: &Search, after: Spot) -> Result<String, Failure> {
         let next = Next { search: search.clone(), after };
-        let plain = serde_json::to_vec(&next).map_err(ApiError::internal)?;
-        let sealed = self.ids.seal(self.visitor.principal().user.as_str(), &plain);
-        Ok(format!("{}/Observation?{CURSOR}={sealed}", self.base.0))
+        link::to((self.ids, self.base, self.visitor), OBSERVATION.resource, &next)
     }
 
     /// The page that a link leads to.
@@ -193,12 +176,8 @@ impl Reader<'_> {
     /// # Errors
     /// 400 for a link that we did not make for this caller.
     pub(crate) fn follow(&self, sealed: &str) -> Result<Asked, Failure> {
-        let plain = self.ids.unseal(self.visitor.principal().user.as_str(), sealed);
-        let next: Option<Next> = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
-        let Next { search, after } =
-            next.ok_or_else(|| Failure::value(CURSOR, "not a link of this server for you; take it as it came"))?;
-        let link = format!("{}/Observation?{CURSOR}={sealed}", self.base.0);
-        Ok(Asked { search, after: Some(after), link })
+        let Next { search, after } = link::read(self.ids, self.visitor, sealed)?;
+        Ok(Asked { search, after: Some(after), link: link::of_sealed(self.base, OBSERVATION.resource, sealed) })
     }
 }
 
@@ -227,7 +206,8 @@ fn look_of(search: &Search, kinds: &Kinds) -> Look {
         },
         _ => None,
     };
-    let times = times_of(search);
+    // Of a total that begins before, its day reaches into what was asked.
+    let times = search.times(search.dates.moments().ranges().is_empty());
     let (first, last) = NAMED_US;
     let range = (!search.dates.is_all()).then(|| (times.start.clamp(first, last), times.end.clamp(first, last)));
     Look { what: "fhir_observations", metric, range }
@@ -247,7 +227,7 @@ fn wanted_of(search: &Search, fields: &[Field]) -> Option<Wanted> {
     let says: Option<Vec<_>> = fields.iter().map(column).collect();
     let states = search.statuses;
     Some(Wanted {
-        spoken_of: search.dates.ranges().to_vec(),
+        spoken_of: search.dates.moments().ranges().to_vec(),
         changed: search.updated.ranges().to_vec(),
         is_amended: (states.is_final != states.amended).then_some(states.amended),
         says: says.unwrap_or_default(),

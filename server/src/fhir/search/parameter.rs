@@ -1,67 +1,12 @@
-//! The parameters of searches: a table that requests are read by and that the CapabilityStatement is made of.
+//! The parameters of a request: those that are known are kept, others are refused or left out.
 
 use std::borrow::Cow;
 
+use super::table::Searchable;
 use crate::fhir::outcome::Failure;
 
 /// Most values of one parameter.
 pub const VALUES_MAX: usize = 10_000;
-
-/// What a client may search by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parameter {
-    /// Its name.
-    pub name: &'static str,
-    /// FHIR's type of it.
-    pub kind: &'static str,
-    /// For people.
-    pub documentation: &'static str,
-}
-
-const fn parameter(name: &'static str, kind: &'static str, documentation: &'static str) -> Parameter {
-    Parameter { name, kind, documentation }
-}
-
-/// Of observations.
-pub const OBSERVATION: [Parameter; 8] = [
-    parameter(
-        "_id",
-        "token",
-        "Ids, with commas between them; at most 100. Without `patient` all must be of one patient.",
-    ),
-    parameter("_lastUpdated", "date", "When it was accepted, or a check-in last changed."),
-    parameter("category", "token", "vital-signs or activity."),
-    parameter("code", "token", "system|code, |code, system| or a code alone."),
-    parameter("date", "date", "When it was measured; a date without a zone is in UTC."),
-    parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out."),
-    parameter("status", "token", "Of the value set observation-status."),
-    parameter("subject", "reference", "As patient."),
-];
-
-/// Of our code system.
-pub const CODE_SYSTEM: [Parameter; 1] = [parameter("url", "uri", "urn:avycenna:codes.")];
-
-/// Of devices.
-pub const DEVICE: [Parameter; 1] =
-    [parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out.")];
-
-/// Of where observations are from.
-pub const PROVENANCE: [Parameter; 1] =
-    [parameter("target", "reference", "Observation/[id] or [id], with commas between them; at most 100.")];
-
-/// Of patients.
-pub const PATIENT: [Parameter; 3] = [
-    parameter("_id", "token", "Ids, with commas between them; at most 100."),
-    parameter("identifier", "token", "The person's id, with or without its system urn:avycenna:user."),
-    parameter("name", "string", "How the name, or a word of it, begins; in any case."),
-];
-
-/// What shapes an answer of observations.
-pub const OBSERVATION_RESULT: [&str; 7] =
-    ["_count", "_elements", "_include", "_revinclude", "_sort", "_summary", "_total"];
-
-/// What shapes an answer of patients.
-pub const PATIENT_RESULT: [&str; 2] = ["_count", "_summary"];
 
 /// What any request may say.
 pub const GENERAL: [&str; 2] = ["_format", "_pretty"];
@@ -114,6 +59,37 @@ impl Parameters {
             }
         }
         Ok(Self { pairs })
+    }
+
+    /// Checks what is to come along: what a search does not know is refused, or left out, which takes nothing away.
+    ///
+    /// # Errors
+    /// 400 for a value that is not known, unless such are to be left out.
+    pub fn check_along(&mut self, of: &Searchable, handling: Handling) -> Result<(), Failure> {
+        for (parameter, known) in [("_include", of.includes), ("_revinclude", of.revincludes)] {
+            let mut wrong = false;
+            self.pairs.retain_mut(|(name, value)| {
+                if name != parameter {
+                    return true;
+                }
+                let Some(along) = known.iter().find(|along| along.is(value)) else {
+                    wrong = true;
+                    return false;
+                };
+                along.name.clone_into(value);
+                true
+            });
+            if wrong && handling == Handling::Strict {
+                let names: Vec<_> = known.iter().map(|along| along.name).collect();
+                return Err(Failure::value(parameter, format!("must be one of {}", names.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is to come along.
+    pub fn brings(&self, parameter: &str, along: &str) -> bool {
+        self.pairs.iter().any(|(name, value)| name == parameter && value == along)
     }
 
     /// Whether a parameter is there.

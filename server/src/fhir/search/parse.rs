@@ -2,8 +2,9 @@
 
 use storage::UserId;
 
-use super::date::Moments;
+use super::date::Date;
 use super::parameter::{Parameters, token};
+use super::period::Dates;
 use super::{COUNT_DEFAULT, COUNT_MAX, DATES_MAX, IDS_MAX, Search, Sort, Statuses};
 use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
@@ -36,20 +37,22 @@ impl Reading<'_> {
     pub(crate) fn search(&self, parameters: &Parameters) -> Result<Search, Failure> {
         let ids = ids(parameters)?;
         let count = count(parameters)?;
+        let brings = |along: &&str| parameters.brings("_include", along);
         let (is_counted, total) = (is_count_alone(parameters)?, total(parameters)?);
         Ok(Search {
             user: self.user(parameters, ids.as_deref())?,
             kinds: self.kinds(parameters)?,
-            dates: moments(parameters, "date")?,
-            updated: moments(parameters, "_lastUpdated")?,
+            dates: dates(parameters, "date")?,
+            updated: dates(parameters, "_lastUpdated")?.moments().clone(),
             statuses: statuses(parameters)?,
             ids,
             sort: sort(parameters)?,
             count: if is_counted { 0 } else { count },
             with_total: total || is_counted || count == 0,
             elements: elements(parameters)?,
-            with_patient: with_patient(parameters)?,
-            with_provenance: with_provenance(parameters)?,
+            with_patient: ["Observation:patient", "Observation:subject"].iter().any(brings),
+            with_device: brings(&"Observation:device"),
+            with_provenance: parameters.brings("_revinclude", "Provenance:target"),
             last_of_code: None,
         })
     }
@@ -118,17 +121,14 @@ impl Reading<'_> {
     }
 }
 
-fn moments(parameters: &Parameters, name: &str) -> Result<Moments, Failure> {
-    let mut all = Moments::all();
+fn dates(parameters: &Parameters, name: &str) -> Result<Dates, Failure> {
     let lists = parameters.lists(name)?;
     if lists.iter().map(Vec::len).sum::<usize>() > DATES_MAX {
         return Err(Failure::value(name, format!("at most {DATES_MAX} dates")));
     }
-    for list in lists {
-        let one = Moments::parse(list.iter().map(|value| &**value)).map_err(|what| Failure::value(name, what))?;
-        all = all.and(&one);
-    }
-    Ok(all)
+    let dates = lists.iter().map(|list| list.iter().map(|value| Date::parse(value)).collect());
+    let dates: Result<Vec<Vec<Date>>, &str> = dates.collect();
+    Ok(dates.map_err(|what| Failure::value(name, what))?.into())
 }
 
 fn statuses(parameters: &Parameters) -> Result<Statuses, Failure> {
@@ -220,30 +220,4 @@ fn elements(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
         return Err(Failure::value("_elements", format!("at most {IDS_MAX} elements")));
     }
     Ok(Some(names))
-}
-
-fn with_provenance(parameters: &Parameters) -> Result<bool, Failure> {
-    let mut all = parameters.all("_revinclude").peekable();
-    let is_asked = all.peek().is_some();
-    if all.any(|value| !matches!(value, "Provenance:target" | "Provenance:target:Observation")) {
-        return Err(Failure::value("_revinclude", "must be Provenance:target"));
-    }
-    Ok(is_asked)
-}
-
-fn with_patient(parameters: &Parameters) -> Result<bool, Failure> {
-    let mut with_patient = false;
-    for value in parameters.all("_include") {
-        let known = [
-            "Observation:patient",
-            "Observation:subject",
-            "Observation:patient:Patient",
-            "Observation:subject:Patient",
-        ];
-        if !known.contains(&value) {
-            return Err(Failure::value("_include", "must be Observation:patient"));
-        }
-        with_patient = true;
-    }
-    Ok(with_patient)
 }

@@ -242,8 +242,14 @@ async fn cancel(
 ) -> Result<Response, Failure> {
     let job = found(&state, &principal, &id).await?;
     let write = state.control.write().await?;
+    // What it is now: it may have come to its end since it was found.
+    let was_running = bulk::hold(write.on(), &job.id).await?.is_some_and(|job| job.status == "running");
     bulk::delete(write.on(), &job.id).await?;
     write.commit().await?;
+    if was_running {
+        state.metrics.fhir_exports.cancelled.increment(1);
+        state.bulk.wake();
+    }
     let folder = state.bulk.folder().clone();
     blocking(move || folder.remove_job(&job.id)).await?;
     let done = json!({"resourceType": "OperationOutcome", "issue": [

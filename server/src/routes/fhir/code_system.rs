@@ -5,11 +5,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::fhir::answer::{Base, answer, check_form};
+use super::entry::{Sent, own_link};
+use crate::fhir::answer::{Base, answer};
 use crate::fhir::kind::{Kinds, OWN};
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::bundle::Bundle;
-use crate::fhir::search::parameter::{CODE_SYSTEM, GENERAL, Handling, Parameters};
+use crate::fhir::search::table::CODE_SYSTEM;
 use crate::state::AppState;
 
 /// Its id: there is one.
@@ -30,23 +31,15 @@ pub(super) async fn read(
 }
 
 /// The code system of a URL.
-pub(super) async fn search(
-    State(state): State<AppState>,
-    base: Base,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
-) -> Result<Response, Failure> {
-    let names = CODE_SYSTEM.map(|parameter| parameter.name);
-    let raw = raw.unwrap_or_default();
-    let parameters = Parameters::read(&[raw.as_bytes()], &[&names, &GENERAL], Handling::of(&headers))?;
-    check_form(parameters.one("_format")?, &headers)?;
+pub(super) async fn search(State(state): State<AppState>, base: Base, sent: Sent) -> Result<Response, Failure> {
+    let parameters = sent.parameters(&CODE_SYSTEM)?;
     let mut bundle = Bundle::new();
     let is_wanted = parameters.lists("url")?.iter().all(|list| list.iter().any(|url| url == OWN));
     if is_wanted {
         let resource = code_system(state.fhir.kinds()).to_string();
         bundle.resource(&base, ("CodeSystem", ID), "match", resource.as_bytes());
     }
-    let link = format!("{}/CodeSystem?{}", base.0, parameters.to_query());
+    let link = own_link(&base, &CODE_SYSTEM, &parameters);
     Ok(answer(bundle.finish(&[("self", link)], Some(usize::from(is_wanted)))))
 }
 

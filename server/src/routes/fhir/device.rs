@@ -6,32 +6,32 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use storage::UserId;
 
+use super::entry::{Question, Sent, own_link};
 use crate::access::{Look, Visitor};
-use crate::auth::Role;
+use crate::auth::{Resource, Role};
 use crate::error::ApiError;
-use crate::fhir::answer::{Base, answer, check_form};
+use crate::fhir::answer::{Base, answer};
 use crate::fhir::device::{Origin, device, named, origins};
 use crate::fhir::id::Ids;
 use crate::fhir::outcome::Failure;
+use crate::fhir::render::{patient, patient_id};
 use crate::fhir::search::bundle::Bundle;
-use crate::fhir::search::page::CURSOR;
-use crate::fhir::search::parameter::{DEVICE, GENERAL, Handling, Parameters};
+use crate::fhir::search::link;
 use crate::fhir::search::parse::{Reading, count};
+use crate::fhir::search::table::DEVICE;
 use crate::fhir::visit::{Inside, Visit, Wish};
 use crate::state::AppState;
 
 const NO_DEVICE: &str = "no such device";
 
-/// What shapes an answer.
-const RESULT: [&str; 1] = ["_count"];
-
 /// What a link to the next page holds.
 #[derive(Debug, Serialize, Deserialize)]
 struct NextDevices {
     devices_of: String,
-    source: String,
-    device: Option<String>,
+    with_patient: bool,
     count: usize,
+    /// The last one of the page before.
+    after: Option<Origin>,
 }
 
 /// One device.
@@ -56,40 +56,47 @@ pub(super) async fn search(
     visitor: Visitor,
     State(state): State<AppState>,
     base: Base,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
+    sent: Sent,
 ) -> Result<Response, Failure> {
-    let names = DEVICE.map(|parameter| parameter.name);
-    let raw = raw.unwrap_or_default();
-    let parameters =
-        Parameters::read(&[raw.as_bytes()], &[&names, &RESULT, &GENERAL, &[CURSOR]], Handling::of(&headers))?;
-    check_form(parameters.one("_format")?, &headers)?;
+    let question = sent.read(&DEVICE)?;
     let ids = state.fhir.ids(&state.control).await?;
-    let (user, count, after) = if let Some(sealed) = parameters.one(CURSOR)? {
-        if let Some(other) = names.iter().chain(&RESULT).find(|name| parameters.has(name)) {
-            return Err(Failure::value(other, "a link to a page says it already"));
+    let (next, own) = match question {
+        Question::Page(sealed) => {
+            let next: NextDevices = link::read(ids, &visitor, &sealed)?;
+            (next, link::of_sealed(&base, DEVICE.resource, &sealed))
         }
-        let next = unsealed(ids, &visitor, sealed)?;
-        (next.devices_of, next.count, Some(Origin { source: next.source, device: next.device }))
-    } else {
-        let principal = visitor.principal();
-        let own = (principal.role == Role::Patient).then_some(principal.user);
-        let reading = Reading { kinds: state.fhir.kinds(), ids, base: &base, own };
-        (reading.user(&parameters, None)?, count(&parameters)?, None)
+        Question::Anew(parameters) => {
+            let principal = visitor.principal();
+            let own = (principal.role == Role::Patient).then_some(principal.user);
+            let devices_of = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.user(&parameters, None)?;
+            let with_patient = parameters.brings("_include", "Device:patient");
+            let next = NextDevices { devices_of, with_patient, count: count(&parameters)?, after: None };
+            (next, own_link(&base, &DEVICE, &parameters))
+        }
     };
-    let inside = enter(&state, &visitor, &user).await?;
+    let NextDevices { devices_of, with_patient, count, after } = next;
+    if with_patient {
+        visitor.principal().require_resource(Resource::Patient).map_err(ApiError::from)?;
+    }
+    let mut inside = enter(&state, &visitor, &devices_of).await?;
     // One more tells that there is more.
     let limit = count.saturating_add(1);
     let kinds = state.fhir.kinds();
     let mut found = inside.behind(origins(&state.engine, kinds, inside.user, after.as_ref(), limit)).await?;
     let is_more = found.len() > count;
     found.truncate(count);
-    let mut links = vec![("self", format!("{}/Device?{}", base.0, parameters.to_query()))];
-    if let (true, Some(last)) = (is_more, found.last()) {
-        links.push(("next", link(ids, &visitor, &base, &user, last, count)?));
+    let mut bundle = bundle(ids, &base, inside.user, &found);
+    if with_patient && !found.is_empty() {
+        let person = inside.patient(&state).await?;
+        bundle.resource(&base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
     }
     let total = (!is_more && after.is_none()).then_some(found.len());
-    Ok(answer(bundle(ids, &base, inside.user, &found).finish(&links, total)))
+    let mut links = vec![("self", own)];
+    if let (true, Some(last)) = (is_more, found.pop()) {
+        let next = NextDevices { devices_of, with_patient, count, after: Some(last) };
+        links.push(("next", link::to((ids, &base, &visitor), DEVICE.resource, &next)?));
+    }
+    Ok(answer(bundle.finish(&links, total)))
 }
 
 async fn enter(state: &AppState, visitor: &Visitor, user: &str) -> Result<Inside, Failure> {
@@ -104,17 +111,4 @@ fn bundle(ids: &Ids, base: &Base, user: UserId, found: &[Origin]) -> Bundle {
         bundle.resource(base, ("Device", &id), "match", device(ids, user, origin).to_string().as_bytes());
     }
     bundle
-}
-
-fn link(ids: &Ids, visitor: &Visitor, base: &Base, user: &str, last: &Origin, count: usize) -> Result<String, Failure> {
-    let Origin { source, device } = last.clone();
-    let next = NextDevices { devices_of: user.to_owned(), source, device, count };
-    let plain = serde_json::to_vec(&next).map_err(ApiError::internal)?;
-    Ok(format!("{}/Device?{CURSOR}={}", base.0, ids.seal(visitor.principal().user.as_str(), &plain)))
-}
-
-fn unsealed(ids: &Ids, visitor: &Visitor, sealed: &str) -> Result<NextDevices, Failure> {
-    let plain = ids.unseal(visitor.principal().user.as_str(), sealed);
-    let next = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
-    next.ok_or_else(|| Failure::value(CURSOR, "not a link of this server for you; take it as it came"))
 }

@@ -12,6 +12,7 @@ use crate::fhir::search::Sort;
 use crate::fhir::search::page::{Asked, Reader};
 use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
 use crate::fhir::search::parse::Reading;
+use crate::fhir::search::table::OBSERVATION;
 use crate::state::AppState;
 
 /// Most observations of a code.
@@ -29,7 +30,9 @@ pub(super) async fn lastn(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
     let raw = raw.unwrap_or_default();
-    let parameters = Parameters::read(&[raw.as_bytes()], &[&PARAMETERS, &GENERAL], Handling::of(&headers))?;
+    let handling = Handling::of(&headers);
+    let mut parameters = Parameters::read(&[raw.as_bytes()], &[&PARAMETERS, &GENERAL], handling)?;
+    parameters.check_along(&OBSERVATION, handling)?;
     check_form(parameters.one("_format")?, &headers)?;
     let max = max(&parameters)?;
     let ids = state.fhir.ids(&state.control).await?;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{Interaction, OPERATIONS};
 use crate::fhir::answer::{Base, answer};
 use crate::fhir::outcome::Failure;
-use crate::fhir::search::parameter::{CODE_SYSTEM, DEVICE, OBSERVATION, PATIENT, PROVENANCE, Parameter};
+use crate::fhir::render::US_CORE_PATIENT;
+use crate::fhir::search::table::{ALL, Along, Parameter, Searchable};
 use crate::state::AppState;
 
 /// When the statement last changed.
@@ -27,6 +28,8 @@ pub(super) async fn read(
 
 fn statement(state: &AppState, base: &Base) -> Value {
     let root = base.0.strip_suffix(crate::fhir::answer::BASE).unwrap_or_default();
+    let mut resources: Vec<Value> = ALL.iter().map(|searchable| resource(state, searchable)).collect();
+    resources.push(json!({"type": "Group", "operation": [export_of("group-export")]}));
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -47,14 +50,7 @@ fn statement(state: &AppState, base: &Base) -> Value {
                 "description": format!("A bearer token or X-API-Key, as in the API ({root}/docs). Whoever asks reads what \
                     is their own, and what its owner has granted them."),
             },
-            "resource": [
-                resource("CodeSystem", &CODE_SYSTEM, &[]),
-                resource("Device", &DEVICE, &[]),
-                resource("Observation", &OBSERVATION, &profiles(state)),
-                resource("Patient", &PATIENT, &[]),
-                resource("Provenance", &PROVENANCE, &[]),
-                {"type": "Group", "operation": [export_of("group-export")]},
-            ],
+            "resource": resources,
         }],
     })
 }
@@ -64,7 +60,8 @@ fn profiles(state: &AppState) -> Vec<&'static str> {
     state.fhir.kinds().iter().filter_map(|kind| kind.profile).collect()
 }
 
-fn resource(kind: &str, parameters: &[Parameter], profiles: &[&'static str]) -> Value {
+fn resource(state: &AppState, searchable: &Searchable) -> Value {
+    let kind = searchable.resource;
     let of_kind = || OPERATIONS.iter().filter(|operation| operation.resource == kind);
     let mut codes: Vec<&str> = of_kind()
         .filter(|operation| operation.interaction.definition().is_none())
@@ -78,7 +75,8 @@ fn resource(kind: &str, parameters: &[Parameter], profiles: &[&'static str]) -> 
             Some(json!({"name": operation.interaction.code(), "definition": definition}))
         })
         .collect();
-    let parameters: Vec<Value> = parameters
+    let parameters: Vec<Value> = searchable
+        .parameters
         .iter()
         .map(|Parameter { name, kind, documentation }| json!({"name": name, "type": kind, "documentation": documentation}))
         .collect();
@@ -94,15 +92,21 @@ fn resource(kind: &str, parameters: &[Parameter], profiles: &[&'static str]) -> 
         "searchParam": parameters,
     });
     if let Some(fields) = resource.as_object_mut() {
-        if !profiles.is_empty() {
-            fields.insert("supportedProfile".to_owned(), json!(profiles));
-        }
         if !operations.is_empty() {
             fields.insert("operation".to_owned(), Value::Array(operations));
         }
-        if kind == "Observation" {
-            fields.insert("searchInclude".to_owned(), json!(["Observation:patient", "Observation:subject"]));
-            fields.insert("searchRevInclude".to_owned(), json!(["Provenance:target"]));
+        for (name, along) in [("searchInclude", searchable.includes), ("searchRevInclude", searchable.revincludes)] {
+            if !along.is_empty() {
+                fields.insert(name.to_owned(), along.iter().map(|Along { name, .. }| json!(name)).collect());
+            }
+        }
+        let profiles = match kind {
+            "Observation" => profiles(state),
+            "Patient" => vec![US_CORE_PATIENT],
+            _ => Vec::new(),
+        };
+        if !profiles.is_empty() {
+            fields.insert("supportedProfile".to_owned(), json!(profiles));
         }
         if kind == "Patient" {
             fields.insert("operation".to_owned(), json!([export_of("patient-export")]));

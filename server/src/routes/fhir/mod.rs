@@ -5,6 +5,7 @@
 mod bulk;
 mod code_system;
 mod device;
+mod entry;
 mod lastn;
 mod metadata;
 mod observation;
@@ -15,10 +16,9 @@ mod stats;
 mod tests;
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, get, post};
 
-use crate::error::ApiError;
 use crate::fhir::answer::{BASE, check_form};
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
@@ -88,16 +88,15 @@ const fn operation(
 }
 
 /// Everything that the FHIR face does.
-pub const OPERATIONS: [Operation; 17] = [
+pub const OPERATIONS: [Operation; 19] = [
     operation("", Interaction::Capabilities, ("GET", "/metadata"), || get(metadata::read)),
     operation("CodeSystem", Interaction::Search, ("GET", "/CodeSystem"), || get(code_system::search)),
     operation("CodeSystem", Interaction::Read, ("GET", "/CodeSystem/{id}"), || get(code_system::read)),
     operation("Device", Interaction::Search, ("GET", "/Device"), || get(device::search)),
+    operation("Device", Interaction::Search, ("POST", "/Device/_search"), || post(device::search)),
     operation("Device", Interaction::Read, ("GET", "/Device/{id}"), || get(device::read)),
     operation("Observation", Interaction::Search, ("GET", "/Observation"), || get(observation::search)),
-    operation("Observation", Interaction::Search, ("POST", "/Observation/_search"), || {
-        post(observation::search_by_form)
-    }),
+    operation("Observation", Interaction::Search, ("POST", "/Observation/_search"), || post(observation::search)),
     operation("Observation", Interaction::Lastn, ("GET", "/Observation/$lastn"), || get(lastn::lastn)),
     operation("Observation", Interaction::Stats, ("GET", "/Observation/$stats"), || get(stats::stats)),
     operation("Observation", Interaction::Read, ("GET", "/Observation/{id}"), || get(observation::read)),
@@ -105,10 +104,11 @@ pub const OPERATIONS: [Operation; 17] = [
         get(observation::vread)
     }),
     operation("Patient", Interaction::Search, ("GET", "/Patient"), || get(patient::search)),
-    operation("Patient", Interaction::Search, ("POST", "/Patient/_search"), || post(patient::search_by_form)),
+    operation("Patient", Interaction::Search, ("POST", "/Patient/_search"), || post(patient::search)),
     operation("Patient", Interaction::Read, ("GET", "/Patient/{id}"), || get(patient::read)),
     operation("Patient", Interaction::Vread, ("GET", "/Patient/{id}/_history/{version}"), || get(patient::vread)),
     operation("Provenance", Interaction::Search, ("GET", "/Provenance"), || get(provenance::search)),
+    operation("Provenance", Interaction::Search, ("POST", "/Provenance/_search"), || post(provenance::search)),
     operation("Provenance", Interaction::Read, ("GET", "/Provenance/{id}"), || get(provenance::read)),
 ];
 
@@ -117,17 +117,6 @@ pub fn router() -> Router<AppState> {
     OPERATIONS.iter().fold(bulk::router(), |router, operation| {
         router.route(&format!("{BASE}{}", operation.path), (operation.route)())
     })
-}
-
-/// Refuses a body of a search that is no form.
-fn check_is_form(headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if body.is_empty() || kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Ok(());
-    }
-    let what = "the body of a search is application/x-www-form-urlencoded";
-    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, what).into())
 }
 
 /// Refuses what a read cannot be asked for.

@@ -1,77 +1,48 @@
 //! `Observation`: read, vread, search.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use engine::observe::Observed;
 
+use super::entry::{Question, Sent, own_link};
 use crate::access::{Look, Visitor};
 use crate::auth::Role;
 use crate::error::ApiError;
-use crate::extract::Payload;
-use crate::fhir::answer::{Base, answer, check_form, versioned};
+use crate::fhir::answer::{Base, answer, versioned};
 use crate::fhir::day::Days;
 use crate::fhir::find;
 use crate::fhir::id::{Ids, Name};
 use crate::fhir::kind::Series;
 use crate::fhir::outcome::Failure;
 use crate::fhir::render::{Frame, ObservationWriter, version_of_check_in, version_of_point};
-use crate::fhir::search::page::{Asked, CURSOR, Reader};
-use crate::fhir::search::parameter::{GENERAL, Handling, OBSERVATION, OBSERVATION_RESULT, Parameters};
+use crate::fhir::search::page::{Asked, Reader};
 use crate::fhir::search::parse::Reading;
+use crate::fhir::search::table::OBSERVATION;
 use crate::fhir::visit::{Visit, Wish};
 use crate::state::AppState;
 
 const NO_OBSERVATION: &str = "no such observation";
 
-/// A search whose parameters stand behind the `?`.
+/// A search, by either method.
 pub(super) async fn search(
     visitor: Visitor,
     State(state): State<AppState>,
     base: Base,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
+    sent: Sent,
 ) -> Result<Response, Failure> {
-    found(&state, &visitor, &base, &headers, &[raw.unwrap_or_default().as_bytes()]).await
-}
-
-/// A search whose parameters stand in a form, and may stand behind the `?` too.
-pub(super) async fn search_by_form(
-    visitor: Visitor,
-    State(state): State<AppState>,
-    base: Base,
-    headers: HeaderMap,
-    uri: Uri,
-    payload: Payload,
-) -> Result<Response, Failure> {
-    super::check_is_form(&headers, &payload)?;
-    found(&state, &visitor, &base, &headers, &[uri.query().unwrap_or_default().as_bytes(), &payload]).await
-}
-
-async fn found(
-    state: &AppState,
-    visitor: &Visitor,
-    base: &Base,
-    headers: &HeaderMap,
-    parts: &[&[u8]],
-) -> Result<Response, Failure> {
-    let names = OBSERVATION.map(|parameter| parameter.name);
-    let known: [&[&str]; 4] = [&names, &OBSERVATION_RESULT, &GENERAL, &[CURSOR]];
-    let parameters = Parameters::read(parts, &known, Handling::of(headers))?;
-    check_form(parameters.one("_format")?, headers)?;
+    let question = sent.read(&OBSERVATION)?;
     // Before anybody is let in: the key may have to be made, and only one may write at a time.
     let ids = state.fhir.ids(&state.control).await?;
-    let reader = Reader { state, ids, base, visitor };
-    let asked = if let Some(sealed) = parameters.one(CURSOR)? {
-        if let Some(other) = names.iter().chain(&OBSERVATION_RESULT).find(|name| parameters.has(name)) {
-            return Err(Failure::value(other, "a link to a page says it already"));
+    let reader = Reader { state: &state, ids, base: &base, visitor: &visitor };
+    let asked = match question {
+        Question::Page(sealed) => reader.follow(&sealed)?,
+        Question::Anew(parameters) => {
+            let principal = visitor.principal();
+            let own = (principal.role == Role::Patient).then_some(principal.user);
+            let search = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.search(&parameters)?;
+            Asked { search, after: None, link: own_link(&base, &OBSERVATION, &parameters) }
         }
-        reader.follow(sealed)?
-    } else {
-        let principal = visitor.principal();
-        let own = (principal.role == Role::Patient).then_some(principal.user);
-        let search = Reading { kinds: state.fhir.kinds(), ids, base, own }.search(&parameters)?;
-        Asked { search, after: None, link: format!("{}/Observation?{}", base.0, parameters.to_query()) }
     };
     Ok(answer(reader.page(asked).await?))
 }

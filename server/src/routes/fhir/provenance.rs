@@ -5,15 +5,18 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::Value;
 
+use super::entry::{Sent, own_link};
 use super::observation::{Current, current};
 use crate::access::Visitor;
+use crate::auth::Resource;
 use crate::error::ApiError;
-use crate::fhir::answer::{Base, answer, check_form, versioned};
+use crate::fhir::answer::{Base, answer, versioned};
 use crate::fhir::outcome::Failure;
 use crate::fhir::provenance;
 use crate::fhir::search::IDS_MAX;
 use crate::fhir::search::bundle::Bundle;
-use crate::fhir::search::parameter::{GENERAL, Handling, PROVENANCE, Parameters};
+use crate::fhir::search::parameter::Parameters;
+use crate::fhir::search::table::PROVENANCE;
 use crate::state::AppState;
 
 /// The Provenance of one observation; whoever may read that may read this.
@@ -41,21 +44,21 @@ pub(super) async fn search(
     visitor: Visitor,
     State(state): State<AppState>,
     base: Base,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
+    sent: Sent,
 ) -> Result<Response, Failure> {
-    let names = PROVENANCE.map(|parameter| parameter.name);
-    let raw = raw.unwrap_or_default();
-    let parameters = Parameters::read(&[raw.as_bytes()], &[&names, &GENERAL], Handling::of(&headers))?;
-    check_form(parameters.one("_format")?, &headers)?;
+    let parameters = sent.parameters(&PROVENANCE)?;
+    let with_target = parameters.brings("_include", "Provenance:target");
+    if with_target {
+        visitor.principal().require_resource(Resource::Observation).map_err(ApiError::from)?;
+    }
     let mut bundle = Bundle::new();
-    let mut total = 0;
+    let mut observations = Vec::new();
     for id in targets(&parameters, &base)? {
         match current(&state, &visitor, &id).await {
             Ok(observation) => {
                 let (id, resource) = of(&observation)?;
                 bundle.resource(&base, ("Provenance", &id), "match", resource.to_string().as_bytes());
-                total += 1;
+                observations.push((id, observation));
             }
             // What one may not see is not found, there or not.
             Err(Failure::Issues(StatusCode::NOT_FOUND, _)) => {}
@@ -63,8 +66,12 @@ pub(super) async fn search(
             Err(error) => return Err(error),
         }
     }
-    let link = format!("{}/Provenance?{}", base.0, parameters.to_query());
-    Ok(answer(bundle.finish(&[("self", link)], Some(total))))
+    let total = observations.len();
+    for (id, observation) in observations.iter().filter(|_| with_target) {
+        let observed = provenance::observation_id(id).unwrap_or_default();
+        bundle.resource(&base, ("Observation", observed), "include", &observation.body);
+    }
+    Ok(answer(bundle.finish(&[("self", own_link(&base, &PROVENANCE, &parameters))], Some(total))))
 }
 
 /// Ids of the observations that every `target` names.

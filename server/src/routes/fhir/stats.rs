@@ -81,7 +81,7 @@ pub(super) async fn stats(
     let question = Question {
         kinds: metrics(search.kinds(state.fhir.kinds()), parameters.has("code"))?,
         words: words(&parameters)?,
-        times: times(&search.dates, now_us)?,
+        times: times(search.dates.moments(), now_us)?,
         zone: parameters.one("tz")?,
     };
     let metric = question.kinds.first().filter(|_| question.kinds.len() == 1).map(|kind| (*kind.name).to_owned());

@@ -91,17 +91,20 @@ async fn every_resource_that_is_answered_passes_the_validators() {
     assert_eq!(all.len(), sorted.len());
     // Two sources of every metric, three totals of days, eight values of two check-ins.
     assert_eq!(all.len(), 2 * METRICS.len() + 3 + 8);
-    let along = "_include=Observation:patient&_revinclude=Provenance:target&_count=11";
+    let along = "_include=Observation:patient&_include=Observation:device&_revinclude=Provenance:target&_count=11";
     answers.take_all(&clinic.patient, &format!("/Observation?{along}")).await;
     for observation in &all {
         answers.take(doctor, 200, &format!("/Observation/{}", text(observation, "id"))).await;
     }
     for observation in [&all[0], &all[all.len() - 1]] {
         answers.take(doctor, 200, &format!("/Provenance/p{}", text(observation, "id"))).await;
-        answers.take(doctor, 200, &format!("/Provenance?target=Observation/{}", text(observation, "id"))).await;
+        let target = format!("target=Observation/{}&_include=Provenance:target", text(observation, "id"));
+        answers.take(doctor, 200, &format!("/Provenance?{target}")).await;
     }
     let devices = answers.take_all(doctor, &format!("/Device?patient={patient}&_count=2")).await;
     assert_eq!(devices.len(), 3);
+    answers.take_all(doctor, &format!("/Device?patient={patient}&_count=2&_include=Device:patient")).await;
+    answers.take_all(doctor, "/Patient?_count=1&gender=unknown").await;
     answers.take(doctor, 200, &format!("/Device/{}", text(&devices[0], "id"))).await;
     for path in ["/metadata", "/Patient", "/CodeSystem", "/CodeSystem/avycenna", "/Observation/$lastn?max=2"] {
         answers.take(&clinic.patient, 200, path).await;

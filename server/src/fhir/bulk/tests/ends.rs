@@ -42,6 +42,19 @@ async fn only_who_asked_sees_an_export_by_the_same_client() {
             assert_eq!(get(&stage, who, &url).await.status, 404);
         }
     }
+    // A narrower token of the same client reads what it is for: of a wider export no file of anything else.
+    let wide = crate::fhir::smart::tests::register(&stage, &doctor, "system/*.rs").await;
+    let all = crate::fhir::smart::tests::token(&stage, &wide, "2", "system/*.rs").await;
+    let narrow = crate::fhir::smart::tests::token(&stage, &wide, "3", "system/Observation.rs").await;
+    let status = kick_off(&stage, &all, "/Patient/$export").await;
+    work(&stage).await;
+    let of_all = manifest(&stage, &all, &status).await;
+    assert_eq!(outputs(&of_all).len(), 3);
+    assert!(outputs(&manifest(&stage, &narrow, &status).await).iter().all(|(kind, _)| kind == "Observation"));
+    for (url, (kind, _)) in urls(&of_all).iter().zip(outputs(&of_all)) {
+        let expected = if kind == "Patient" { 403 } else { 200 };
+        assert_eq!(get(&stage, &narrow, url).await.status, expected, "{kind}");
+    }
     // With the client its exports are gone, and their files with the next look around.
     let before = files(&stage).len();
     stage.state.auth.remove_client(&client).await.unwrap();

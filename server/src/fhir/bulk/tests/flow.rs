@@ -205,3 +205,19 @@ async fn what_is_no_question_for_an_export_is_refused_in_the_words_of_fhir() {
         assert_eq!(ask(&stage, &nobody, path).await.status, 401, "{path}");
     }
 }
+
+#[tokio::test]
+async fn files_and_manifests_are_stored_by_nobody() {
+    let stage = Stage::new().await;
+    let (doctor, ada) = (stage.doctor("Doc").await, patient(&stage, "Ada", 1).await);
+    stage.grant(&doctor, &ada, &["wearables"]).await;
+    for who in [&doctor.token, &ada.token] {
+        let status = kick_off(&stage, who, "/Patient/$export").await;
+        work(&stage).await;
+        let manifest = get(&stage, who, &status).await;
+        assert_eq!(manifest.headers["cache-control"], "no-store");
+        for url in urls(&manifest.json()) {
+            assert_eq!(get(&stage, who, &url).await.headers["cache-control"], "no-store", "{url}");
+        }
+    }
+}

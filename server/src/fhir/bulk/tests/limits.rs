@@ -49,6 +49,58 @@ async fn files_of_all_exports_together_have_so_much_room() {
     assert_eq!(get(&stage, &bo.token, &again).await.status, 200);
 }
 
+/// The figures of exports: running, done, failed, cancelled, resources, bytes.
+fn figures(stage: &Stage) -> [u64; 6] {
+    let text = stage.state.metrics.render(&storage::Health::Writable, &storage::metrics::Metrics::default());
+    [
+        "exports_running",
+        "exports_total{outcome=\"done\"}",
+        "exports_total{outcome=\"failed\"}",
+        "exports_total{outcome=\"cancelled\"}",
+        "export_resources_total",
+        "export_bytes_total",
+    ]
+    .map(|name| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(&format!("avycenna_fhir_{name} ")));
+        lines.next().unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+    })
+}
+
+#[tokio::test]
+async fn figures_say_what_became_of_exports_and_what_was_written() {
+    let mut stage = Stage::new().await;
+    let (ada, bo) = (patient(&stage, "Ada", 3).await, patient(&stage, "Bo", 40).await);
+    assert_eq!(figures(&stage), [0; 6]);
+    let done = kick_off(&stage, &ada.token, "/Patient/$export").await;
+    let cancelled = kick_off(&stage, &ada.token, "/Patient/$export").await;
+    assert!(turn(&stage).await);
+    assert_eq!(figures(&stage)[..4], [2, 0, 0, 0]);
+    assert_eq!(send(&stage, &ada.token, "DELETE", &cancelled, &[], "").await.status, 202);
+    work(&stage).await;
+    let manifest = manifest(&stage, &ada.token, &done).await;
+    let resources: u64 = outputs(&manifest).iter().map(|(_, count)| count).sum();
+    let mut bytes = 0;
+    for url in urls(&manifest) {
+        bytes += get(&stage, &ada.token, &url).await.text.len() as u64;
+    }
+    let [running, done_count, failed, cancelled_count, resources_counted, bytes_counted] = figures(&stage);
+    assert_eq!([running, done_count, failed, cancelled_count], [0, 1, 0, 1]);
+    // What was written of the one that was cancelled counts, if its turn came before its end.
+    assert!([1, 2].contains(&(resources_counted / resources)) && resources_counted % resources == 0);
+    assert!([1, 2].contains(&(bytes_counted / bytes)) && bytes_counted % bytes == 0);
+    // Deleting what is done is no cancellation.
+    assert_eq!(send(&stage, &ada.token, "DELETE", &done, &[], "").await.status, 202);
+    assert_eq!(figures(&stage)[3], 1);
+    let mut config = (*stage.state.config).clone();
+    config.fhir.export_bytes_max = 8_000;
+    stage.state.config = Arc::new(config);
+    let before = figures(&stage);
+    kick_off(&stage, &bo.token, "/Patient/$export").await;
+    work(&stage).await;
+    let after = figures(&stage);
+    assert_eq!((after[0], after[2], after[4], after[5]), (0, 1, before[4], before[5]), "what failed is not to be read");
+}
+
 #[tokio::test]
 async fn exports_take_turns_a_patient_each() {
     let stage = Stage::new().await;

@@ -111,6 +111,37 @@ async fn a_clients_token_is_good_for_fhir_and_its_scopes_alone() {
 }
 
 #[tokio::test]
+async fn no_scope_that_was_not_asked_for_is_granted() {
+    let stage = Stage::new().await;
+    let (doctor, ada) = (stage.doctor("Doc").await, stage.patient("Ada").await);
+    stage.grant(&doctor, &ada, &["wearables"]).await;
+    let client = register(&stage, &doctor, "system/*.rs").await;
+    let patient = format!("/fhir/R4/Patient/{}", ada.id.replace('_', "-"));
+    let (search, devices) =
+        (format!("/fhir/R4/Observation?patient={}", ada.id), format!("/fhir/R4/Device?patient={}", ada.id));
+    // scope, what is answered to: a search of observations, of devices, a read of the patient
+    for (nth, (scope, expected)) in [
+        ("system/Observation.rs", [200, 403, 403]),
+        ("system/Observation.r", [403, 403, 403]),
+        ("system/Patient.read", [403, 403, 200]),
+        ("system/Device.s system/Observation.s", [200, 200, 403]),
+        ("system/*.rs", [200, 200, 200]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (status, body) = ask(&stage, form(&sign(&claims(&client, &nth.to_string())), scope)).await;
+        assert_eq!((status, &body["scope"]), (200, &json!(scope)), "{body}");
+        let token = ("authorization", format!("Bearer {}", body["access_token"].as_str().unwrap()));
+        let mut statuses = Vec::new();
+        for path in [&search, &devices, &patient] {
+            statuses.push(stage.get(&token, path).await.0);
+        }
+        assert_eq!(statuses, expected, "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_sees_what_the_grants_of_its_owner_allow_within_its_scopes_and_the_trail_says_so() {
     let stage = Stage::new().await;
     let (doctor, ada) = (stage.doctor("Doc").await, stage.patient("Ada").await);
@@ -130,15 +161,25 @@ async fn a_client_sees_what_the_grants_of_its_owner_allow_within_its_scopes_and_
         patient.clone(),
         with_patient,
         format!("{}&_revinclude=Provenance:target", of(&ada)),
+        format!("{}&_include=Observation:device", of(&ada)),
         format!("/fhir/R4/Observation/$lastn?patient={}&_include=Observation:patient", ada.id),
     ];
     for path in &beside {
         assert_eq!((status(&narrow, path).await, status(&wide, path).await), (403, 200), "{path}");
     }
+    // What a search of devices and of where things are from brings beside them wants its scope too.
+    let point = found["entry"][0]["resource"]["id"].as_str().unwrap();
+    let some = token(&stage, &client, "3", "system/Device.rs system/Provenance.rs").await;
+    for path in [
+        format!("/fhir/R4/Device?patient={}&_include=Device:patient", ada.id),
+        format!("/fhir/R4/Provenance?target={point}&_include=Provenance:target"),
+    ] {
+        assert_eq!((status(&some, &path).await, status(&wide, &path).await), (403, 200), "{path}");
+    }
     let trail = stage.read(&ada.token, "/audit").await;
     let records = trail["records"].as_array().unwrap();
     let is_clients = |record: &Value| record["means"] == "client" && record["means_id"] == json!(client);
-    assert!(records.len() == 5 && records.iter().all(is_clients), "{trail}");
+    assert!(records.len() == 8 && records.iter().all(is_clients), "{trail}");
     assert_eq!(crate::access::audit::verify(&stage.state.control).await.unwrap().breaks, []);
     stage.revoke(&ada, &grant).await;
     assert_eq!((status(&wide, &of(&ada)).await, status(&wide, &patient).await), (403, 403));

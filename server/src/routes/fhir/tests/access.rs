@@ -26,7 +26,7 @@ const CHECK_INS: Statuses = [401, 403, 403, 403, 403, 200, 403, 403, 403];
 const LISTED: Statuses = [401, 403, 200, 200, 200, 200, 200, 200, 200];
 
 /// Method and path of the table of operations, what is behind the `?`, and what is answered.
-const TABLE: [(&str, &str, &str, Statuses); 23] = [
+const TABLE: [(&str, &str, &str, Statuses); 28] = [
     ("GET", "/metadata", "", OPEN),
     ("GET", "/Observation", "patient=PATIENT", POINTS),
     ("GET", "/Observation", "patient=PATIENT&code=8867-4", POINTS),
@@ -39,14 +39,19 @@ const TABLE: [(&str, &str, &str, Statuses); 23] = [
     ("GET", "/CodeSystem", "", OPEN),
     ("GET", "/CodeSystem/{id}", "", OPEN),
     ("GET", "/Device", "patient=PATIENT", POINTS),
+    ("POST", "/Device/_search", "patient=PATIENT", POINTS),
+    ("GET", "/Device", "patient=PATIENT&_include=Device:patient", POINTS),
     ("GET", "/Device/{id}", "", POINTS),
     ("GET", "/Provenance", "target=POINT", LISTED),
+    ("GET", "/Provenance", "target=POINT&_include=Provenance:target", LISTED),
+    ("POST", "/Provenance/_search", "target=POINT", LISTED),
     ("GET", "/Provenance/{id}", "", POINTS),
     ("GET", "/Observation/{id}", "", POINTS),
     ("GET", "/Observation/{id}", "MOOD", CHECK_INS),
     ("GET", "/Observation/{id}/_history/{version}", "", POINTS),
     ("GET", "/Patient", "_id=PATIENT", LISTED),
     ("GET", "/Patient", "name=ad", LISTED),
+    ("GET", "/Patient", "_id=PATIENT&_count=1&_revinclude=Provenance:target", LISTED),
     ("POST", "/Patient/_search", "_id=PATIENT", LISTED),
     ("GET", "/Patient/{id}", "", POINTS),
     ("GET", "/Patient/{id}/_history/{version}", "", POINTS),

@@ -1,11 +1,15 @@
 //! The FHIR face from outside: edge, router, database and points in process.
 
 mod access;
+mod along;
 mod known;
 mod paging;
+mod people;
+mod periods;
 mod reads;
 mod search;
 mod smaller;
+mod us_core;
 mod wrong;
 
 use axum::body::{Body, to_bytes};

@@ -98,7 +98,8 @@ async fn a_patient_is_read_in_either_form_of_the_id() {
     let reply = read(&stage, &ada.token, &format!("/Patient/{id}")).await;
     assert_eq!(reply.body["id"], json!(id));
     assert_eq!(reply.body["identifier"], json!([{"system": "urn:avycenna:user", "value": ada.id}]));
-    assert_eq!(reply.body["name"], json!([{"text": "Ada"}]));
+    assert_eq!(reply.body["name"][0]["text"], "Ada");
+    assert_eq!((&reply.body["gender"], reply.body["name"][0].get("given")), (&json!("unknown"), None));
     assert_eq!(read(&stage, &ada.token, &format!("/Patient/{}", ada.id)).await.body, reply.body);
     for query in [
         String::new(),

@@ -1,10 +1,9 @@
-//! The smaller resources and operations: devices, where observations are from, the newest of each code, figures of days,
-//! our codes.
+//! The smaller resources and operations: devices, the newest of each code, figures of days, our codes.
 
 use super::*;
 
 /// Sends heart rates of these sources and devices, a minute apart, the first one newest.
-async fn measured_by(stage: &Stage, patient: &Person, origins: &[(&str, Option<&str>)]) {
+pub(super) async fn measured_by(stage: &Stage, patient: &Person, origins: &[(&str, Option<&str>)]) {
     let mut ago = 1.0;
     let mut points = Vec::new();
     for (source, device) in origins {
@@ -77,41 +76,6 @@ async fn devices_come_in_pages_and_each_once() {
     }
     let observations = read(&stage, &ada.token, "/Observation?_count=1").await.link("next").unwrap();
     assert_eq!(get(&stage, &ada.token, &observations.replace("/Observation", "/Device")).await.status, 400);
-}
-
-#[tokio::test]
-async fn where_observations_are_from_comes_along_or_is_read() {
-    let stage = Stage::new().await;
-    let ada = stage.patient("Ada").await;
-    measured_by(&stage, &ada, &[("watch", None), ("strap", None)]).await;
-    stage.check_in(&ada, json!({"mood": 4})).await;
-    for query in ["", "&_elements=code", "&_sort=code"] {
-        let path = format!("/Observation?_revinclude=Provenance:target&_include=Observation:patient{query}");
-        let reply = read(&stage, &ada.token, &path).await;
-        let entries = reply.body["entry"].as_array().unwrap();
-        let included: Vec<_> = entries.iter().filter(|entry| entry["search"]["mode"] == "include").collect();
-        assert_eq!((reply.matches().len(), included.len()), (5, 5 + 1), "{query}");
-        assert_eq!(reply.body["total"], 5, "what comes along is not counted");
-        for (id, entry) in reply.ids().iter().zip(&included[1..]) {
-            let provenance = &entry["resource"];
-            assert_eq!(provenance["target"], json!([{"reference": format!("Observation/{id}")}]));
-            let path = format!("/Provenance/{}", provenance["id"].as_str().unwrap());
-            assert_eq!(&read(&stage, &ada.token, &path).await.body, provenance);
-            assert!(entry["fullUrl"].as_str().unwrap().ends_with(&path));
-        }
-    }
-    let ids = read(&stage, &ada.token, "/Observation").await.ids();
-    let targets = format!("Observation/{},http://fhir.test/fhir/R4/Observation/{},unknown", ids[0], ids[1]);
-    let found = read(&stage, &ada.token, &format!("/Provenance?target={targets}")).await;
-    assert_eq!((found.matches().len(), &found.body["total"]), (2, &json!(2)));
-    for path in ["/Provenance/p", "/Provenance/x", &format!("/Provenance/{}", ids[0])] {
-        assert_eq!(get(&stage, &ada.token, path).await.status, 404, "{path}");
-    }
-    let wrong = get(&stage, &ada.token, "/Observation?_revinclude=Provenance:agent").await;
-    assert_eq!((wrong.status, wrong.issue()), (400, ("value", Some("_revinclude"))));
-    assert_eq!(get(&stage, &ada.token, "/Provenance").await.issue(), ("required", Some("target")));
-    let many = format!("/Provenance?target={}", (0..101).map(|nth| nth.to_string()).collect::<Vec<_>>().join(","));
-    assert_eq!(get(&stage, &ada.token, &many).await.issue(), ("value", Some("target")));
 }
 
 #[tokio::test]

@@ -30,7 +30,9 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         ("_summary=text", "_summary"),
         ("_total=some", "_total"),
         ("_elements=a.b", "_elements"),
-        ("_include=Observation:device", "_include"),
+        ("_include=Observation:performer", "_include"),
+        ("_include=Observation:device:Patient", "_include"),
+        ("_revinclude=Observation:patient", "_revinclude"),
         ("_include:iterate=Observation:patient", "_include:iterate"),
         ("_cursor=x", "_cursor"),
         ("component-code=1", "component-code"),
@@ -41,7 +43,15 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         assert_eq!((reply.status, reply.issue().1), (400, Some(parameter)), "{query}: {}", reply.body);
         assert!(reply.body["issue"][0]["diagnostics"].as_str().unwrap().len() > 5);
     }
-    for query in ["name:exact=Ada", "name=", "_id=", "birthdate=2000"] {
+    for query in [
+        "name:exact=Ada",
+        "name=",
+        "_id=",
+        "birthdate=2000",
+        "gender=none",
+        "_include=Patient:link",
+        "_revinclude=Observation:subject",
+    ] {
         assert_eq!(get(&stage, &ada.token, &format!("/Patient?{query}")).await.status, 400, "{query}");
     }
 }
@@ -55,6 +65,9 @@ async fn a_lenient_client_has_unknown_parameters_left_out_and_sees_it_in_the_sel
     let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?code=8867-4&_pretty=true");
+    let path = "/Observation?_include=Observation:performer&_revinclude=x&_include=Observation:device:Device";
+    let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
+    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?_include=Observation%3Adevice");
     let wrong = send(&stage, Some(&ada.token), ("GET", "/Observation?date=x"), &lenient, "").await;
     assert_eq!(wrong.status, 400, "a wrong value of a known parameter is wrong for everybody");
 }
@@ -151,16 +164,29 @@ async fn the_statement_of_capabilities_says_what_the_table_does() {
         let codes: Vec<_> = resource[list].as_array().unwrap().iter().map(|one| &one[name]).collect();
         assert!(codes.contains(&&json!(operation.interaction.code())), "{codes:?}");
     }
-    let observation = resources.iter().find(|resource| resource["type"] == "Observation").unwrap();
     let ada = stage.patient("Ada").await;
-    for parameter in observation["searchParam"].as_array().unwrap() {
-        let name = parameter["name"].as_str().unwrap();
-        let value = match parameter["type"].as_str().unwrap() {
-            "date" => "2026".to_owned(),
-            "reference" => fhir_id(&ada),
-            _ if name == "status" => "final".to_owned(),
-            _ => "x".to_owned(),
-        };
-        read(&stage, &ada.token, &format!("/Observation?{name}={value}")).await;
+    for resource in resources.iter().filter(|resource| resource.get("searchParam").is_some()) {
+        let kind = resource["type"].as_str().unwrap();
+        let whole = if kind == "Provenance" { "target=x&" } else { "" };
+        for parameter in resource["searchParam"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            let value = match parameter["type"].as_str().unwrap() {
+                "date" => "2026".to_owned(),
+                "reference" => fhir_id(&ada),
+                _ if name == "status" => "final".to_owned(),
+                _ if name == "gender" => "unknown".to_owned(),
+                _ => "x".to_owned(),
+            };
+            read(&stage, &ada.token, &format!("/{kind}?{name}={value}")).await;
+        }
+        // What it says may come along may, on this type and no other.
+        for (list, parameter) in [("searchInclude", "_include"), ("searchRevInclude", "_revinclude")] {
+            let said = resource[list].as_array().map(Vec::as_slice).unwrap_or_default();
+            for along in resources.iter().filter_map(|other| other[list].as_array()).flatten() {
+                let path = format!("/{kind}?{whole}{parameter}={}", along.as_str().unwrap());
+                let status = get(&stage, &ada.token, &path).await.status;
+                assert_eq!(status, if said.contains(along) { 200 } else { 400 }, "{path}");
+            }
+        }
     }
 }

@@ -1,0 +1,200 @@
+//! Searches for patients: oneself, or those who let a doctor in, a page of them at a time.
+//!
+//! A link to the next page holds what was asked and the last id of the page before, sealed as those of observations are.
+//! Who lets the doctor in is asked anew for every page: who does all the while comes exactly once. Whoever is told of is
+//! told of behind a record in their trail; a total alone is nothing that the doctor's list of grants does not say.
+
+use serde::{Deserialize, Serialize};
+
+use super::bundle::Bundle;
+use super::link;
+use super::parameter::{Parameters, token};
+use super::parse::{count, is_count_alone};
+use super::table::PATIENT;
+use super::{IDS_MAX, NAMES_BYTES_MAX};
+use crate::access::{Visitor, roll};
+use crate::auth::Role;
+use crate::control::entities::user;
+use crate::control::repository::users;
+use crate::fhir::answer::Base;
+use crate::fhir::id::Ids;
+use crate::fhir::outcome::Failure;
+use crate::fhir::render::{USER_SYSTEM, patient, patient_id, user_id};
+use crate::state::AppState;
+
+/// The value set of `gender`.
+const GENDER_SYSTEM: &str = "http://hl7.org/fhir/administrative-gender";
+const GENDERS: [&str; 4] = ["female", "male", "other", "unknown"];
+
+/// Bytes of a person's id.
+const ID_BYTES: usize = 12;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct People {
+    /// Only these, sorted.
+    only: Option<Vec<String>>,
+    /// How a name, or a word of it, begins, in small letters: of each list one.
+    names: Vec<Vec<String>>,
+    /// Patients of a page; none to be told the total alone.
+    count: usize,
+}
+
+/// What a link to the next page holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NextPeople {
+    /// What was asked.
+    pub(crate) asked: People,
+    /// Whom the page before ended with.
+    pub(crate) after_person: String,
+}
+
+impl People {
+    /// Reads a search.
+    ///
+    /// # Errors
+    /// 400 for the first parameter that is wrong.
+    pub(crate) fn read(parameters: &Parameters) -> Result<Self, Failure> {
+        let names = parameters.lists("name")?;
+        let names: Vec<Vec<String>> =
+            names.iter().map(|list| list.iter().map(|begin| begin.to_lowercase()).collect()).collect();
+        // A link has to hold them.
+        if names.iter().flatten().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
+            return Err(Failure::value("name", format!("at most {NAMES_BYTES_MAX} bytes of names")));
+        }
+        let count = if is_count_alone(parameters)? { 0 } else { count(parameters)? };
+        let only = wanted(parameters)?;
+        // Nobody's is known, so another one is nobody's.
+        let only = if is_unknown_gender(parameters)? { only } else { Some(Vec::new()) };
+        Ok(Self { only, names, count })
+    }
+
+    fn has_name(&self, person: &user::Model) -> bool {
+        if self.names.is_empty() {
+            return true;
+        }
+        let name = person.name.to_lowercase();
+        let begins =
+            |begin: &String| name.starts_with(begin) || name.split_whitespace().any(|word| word.starts_with(begin));
+        self.names.iter().all(|list| list.iter().any(begins))
+    }
+}
+
+/// Whether every `gender` allows one that is unknown.
+fn is_unknown_gender(parameters: &Parameters) -> Result<bool, Failure> {
+    let mut is_allowed = true;
+    for list in parameters.lists("gender")? {
+        let mut has_it = false;
+        for value in &list {
+            let (system, code) = token(value);
+            if code.is_some_and(|code| !GENDERS.contains(&code)) {
+                return Err(Failure::value("gender", format!("must be one of {}", GENDERS.join(", "))));
+            }
+            has_it |= system.is_none_or(|system| system == GENDER_SYSTEM) && code.is_none_or(|code| code == "unknown");
+        }
+        is_allowed &= has_it;
+    }
+    Ok(is_allowed)
+}
+
+/// Ids of the people that every parameter allows; `None` where none names any.
+fn wanted(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+    let of_identifier = |value: &str| {
+        let (system, code) = token(value);
+        system.is_none_or(|system| system == USER_SYSTEM).then(|| user_id(code.unwrap_or_default()))
+    };
+    let (ids, identifiers) = (parameters.lists("_id")?, parameters.lists("identifier")?);
+    let ids = ids.iter().map(|list| list.iter().map(|id| user_id(id)).collect());
+    let identifiers = identifiers.iter().map(|list| list.iter().filter_map(|value| of_identifier(value)).collect());
+    let mut lists: Vec<Vec<String>> = ids.chain(identifiers).collect();
+    let Some(mut first) = lists.pop() else { return Ok(None) };
+    first.retain(|id| lists.iter().all(|list| list.contains(id)));
+    first.sort_unstable();
+    first.dedup();
+    if first.len() > IDS_MAX {
+        return Err(Failure::value("_id", format!("at most {IDS_MAX} patients")));
+    }
+    // What cannot be an id is nobody's, and no database need be asked.
+    first.retain(|id| id.len() == ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    Ok(Some(first))
+}
+
+/// What a page is made with.
+pub(crate) struct Desk<'a> {
+    pub(crate) state: &'a AppState,
+    pub(crate) ids: &'a Ids,
+    pub(crate) base: &'a Base,
+    pub(crate) visitor: &'a Visitor,
+}
+
+/// Who stands on a page, before anybody is told of.
+struct Found {
+    ids: Vec<String>,
+    is_more: bool,
+    total: usize,
+}
+
+impl Desk<'_> {
+    /// The page behind a place, as a Bundle; `own` is the link to it.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(crate) async fn page(&self, asked: People, after: Option<&str>, own: String) -> Result<Vec<u8>, Failure> {
+        let Found { ids, is_more, total } = self.find(&asked, after).await?;
+        let mut bundle = Bundle::new();
+        let mut told = 0;
+        for person in self.admitted(&ids).await? {
+            bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "match", &patient(&person));
+            told += 1;
+        }
+        // Of a whole list so many as there are in it, whoever went in between.
+        let is_whole = asked.count > 0 && after.is_none() && !is_more;
+        let mut links = vec![("self", own)];
+        if let (true, Some(after_person)) = (is_more, ids.last().cloned()) {
+            let next = NextPeople { asked, after_person };
+            links.push(("next", link::to((self.ids, self.base, self.visitor), PATIENT.resource, &next)?));
+        }
+        Ok(bundle.finish(&links, Some(if is_whole { told } else { total })))
+    }
+
+    async fn find(&self, asked: &People, after: Option<&str>) -> Result<Found, Failure> {
+        let (principal, control) = (self.visitor.principal(), &self.state.control);
+        // One more tells that there is more; where nobody is to be told of, nothing does.
+        let limit = if asked.count == 0 { 0 } else { asked.count.saturating_add(1) };
+        let (mut ids, total) = match &asked.only {
+            None if principal.role == Role::Doctor => {
+                let is_wanted = |person: &user::Model| asked.has_name(person);
+                let listed = roll::list(control, self.visitor, is_wanted, after, limit).await?;
+                (listed.ids, listed.count)
+            }
+            people => {
+                let own = principal.user.as_str();
+                let others: Vec<&str> = people.iter().flatten().map(String::as_str).filter(|id| *id != own).collect();
+                let mut all = roll::among(control, self.visitor, &others).await?;
+                if people.as_ref().is_none_or(|ids| ids.iter().any(|id| id == own)) {
+                    all.extend(users::by_id(control.read(), own).await?);
+                }
+                all.retain(|person| asked.has_name(person));
+                all.sort_by(|a, b| a.id.cmp(&b.id));
+                let (total, behind) = (all.len(), all.into_iter().map(|person| person.id));
+                (behind.filter(|id| after.is_none_or(|after| id.as_str() > after)).take(limit).collect(), total)
+            }
+        };
+        let is_more = ids.len() > asked.count;
+        ids.truncate(asked.count);
+        Ok(Found { ids, is_more, total })
+    }
+
+    /// Who these are, in their order, behind a record for each other one.
+    async fn admitted(&self, ids: &[String]) -> Result<Vec<user::Model>, Failure> {
+        let own = self.visitor.principal().user.as_str();
+        let others: Vec<&str> = ids.iter().map(String::as_str).filter(|id| *id != own).collect();
+        let mut people = roll::admit(&self.state.control, self.visitor, &others, "fhir_patient").await?;
+        if others.len() < ids.len()
+            && let Some(person) = users::by_id(self.state.control.read(), own).await?
+        {
+            people.insert(person.id.clone(), person);
+        }
+        Ok(ids.iter().filter_map(|id| people.remove(id)).collect())
+    }
+}

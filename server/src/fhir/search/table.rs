@@ -1,0 +1,163 @@
+//! What can be searched, and by what: the table that requests are read by and that the CapabilityStatement is made of.
+
+/// What a client may search by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// FHIR's type of it.
+    pub kind: &'static str,
+    /// For people.
+    pub documentation: &'static str,
+}
+
+/// What can come along with what is found: `_include`, `_revinclude`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Along {
+    /// The type that refers, and its parameter.
+    pub name: &'static str,
+    /// The type that is referred to.
+    pub target: &'static str,
+}
+
+impl Along {
+    /// Whether a value means it: its name, with the type that is referred to or without.
+    pub fn is(self, value: &str) -> bool {
+        let rest = value.strip_prefix(self.name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':') == Some(self.target))
+    }
+}
+
+/// A type of resource that can be searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Searchable {
+    /// The type.
+    pub resource: &'static str,
+    /// The conditions that there are.
+    pub parameters: &'static [Parameter],
+    /// What shapes the answer, beside [`Self::includes`] and [`Self::revincludes`].
+    pub results: &'static [&'static str],
+    /// What may come along because a match refers to it.
+    pub includes: &'static [Along],
+    /// What may come along because it refers to a match.
+    pub revincludes: &'static [Along],
+    /// Whether it has links to further pages.
+    pub is_paged: bool,
+}
+
+impl Searchable {
+    /// The names of all parameters but a page's and those that any request may have.
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&'static str> = self.parameters.iter().map(|parameter| parameter.name).collect();
+        names.extend(self.results);
+        names.extend((!self.includes.is_empty()).then_some("_include"));
+        names.extend((!self.revincludes.is_empty()).then_some("_revinclude"));
+        names
+    }
+}
+
+const fn parameter(name: &'static str, kind: &'static str, documentation: &'static str) -> Parameter {
+    Parameter { name, kind, documentation }
+}
+
+const fn along(name: &'static str, target: &'static str) -> Along {
+    Along { name, target }
+}
+
+/// Everything that can be searched.
+pub const ALL: [&Searchable; 5] = [&CODE_SYSTEM, &DEVICE, &OBSERVATION, &PATIENT, &PROVENANCE];
+
+/// Our code system.
+pub const CODE_SYSTEM: Searchable = Searchable {
+    resource: "CodeSystem",
+    parameters: &[parameter("url", "uri", "urn:avycenna:codes.")],
+    results: &[],
+    includes: &[],
+    revincludes: &[],
+    is_paged: false,
+};
+
+/// Devices. Where one is from is not said: `Provenance:target` is understood and brings nothing.
+pub const DEVICE: Searchable = Searchable {
+    resource: "Device",
+    parameters: &[parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out.")],
+    results: &["_count"],
+    includes: &[along("Device:patient", "Patient")],
+    revincludes: &[along("Provenance:target", "Device")],
+    is_paged: true,
+};
+
+/// Observations.
+pub const OBSERVATION: Searchable = Searchable {
+    resource: "Observation",
+    parameters: &[
+        parameter(
+            "_id",
+            "token",
+            "Ids, with commas between them; at most 100. Without `patient` all must be of one patient.",
+        ),
+        parameter("_lastUpdated", "date", "When it was accepted, or a check-in last changed."),
+        parameter("category", "token", "vital-signs or activity."),
+        parameter("code", "token", "system|code, |code, system| or a code alone."),
+        parameter("date", "date", "When it was measured; a date without a zone is in UTC."),
+        parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out."),
+        parameter("status", "token", "Of the value set observation-status."),
+        parameter("subject", "reference", "As patient."),
+    ],
+    results: &["_count", "_elements", "_sort", "_summary", "_total"],
+    includes: &[
+        along("Observation:device", "Device"),
+        along("Observation:patient", "Patient"),
+        along("Observation:subject", "Patient"),
+    ],
+    revincludes: &[along("Provenance:target", "Observation")],
+    is_paged: true,
+};
+
+/// Patients. Where an account is from is not said: `Provenance:target`, which US Core wants understood, brings nothing.
+pub const PATIENT: Searchable = Searchable {
+    resource: "Patient",
+    parameters: &[
+        parameter("_id", "token", "Ids, with commas between them; at most 100."),
+        parameter("gender", "token", "Of the value set administrative-gender; everybody's is unknown."),
+        parameter("identifier", "token", "The person's id, with or without its system urn:avycenna:user."),
+        parameter("name", "string", "How the name, or a word of it, begins; in any case."),
+    ],
+    results: &["_count", "_summary"],
+    includes: &[],
+    revincludes: &[along("Provenance:target", "Patient")],
+    is_paged: true,
+};
+
+/// Where observations are from.
+pub const PROVENANCE: Searchable = Searchable {
+    resource: "Provenance",
+    parameters: &[parameter("target", "reference", "Observation/[id] or [id], with commas between them; at most 100.")],
+    results: &[],
+    includes: &[along("Provenance:target", "Observation")],
+    revincludes: &[],
+    is_paged: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_along_may_name_the_type_it_refers_to_and_no_other() {
+        let [device, ..] = OBSERVATION.includes else { panic!("no includes") };
+        assert!(device.is("Observation:device") && device.is("Observation:device:Device"));
+        for other in ["Observation:device:", "Observation:device:Patient", "Observation:devices", "device", "*", ""] {
+            assert!(!device.is(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn no_parameter_is_there_twice() {
+        for searchable in ALL {
+            let mut names = searchable.names();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What comes along with what is found, and searches by form.
+
+use super::smaller::measured_by;
+use super::*;
+
+#[tokio::test]
+async fn where_observations_are_from_comes_along_or_is_read() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    measured_by(&stage, &ada, &[("watch", None), ("strap", None)]).await;
+    stage.check_in(&ada, json!({"mood": 4})).await;
+    for query in ["", "&_elements=code", "&_sort=code"] {
+        let path = format!("/Observation?_revinclude=Provenance:target&_include=Observation:patient{query}");
+        let reply = read(&stage, &ada.token, &path).await;
+        let entries = reply.body["entry"].as_array().unwrap();
+        let included: Vec<_> = entries.iter().filter(|entry| entry["search"]["mode"] == "include").collect();
+        assert_eq!((reply.matches().len(), included.len()), (5, 5 + 1), "{query}");
+        assert_eq!(reply.body["total"], 5, "what comes along is not counted");
+        for (id, entry) in reply.ids().iter().zip(&included[1..]) {
+            let provenance = &entry["resource"];
+            assert_eq!(provenance["target"], json!([{"reference": format!("Observation/{id}")}]));
+            let path = format!("/Provenance/{}", provenance["id"].as_str().unwrap());
+            assert_eq!(&read(&stage, &ada.token, &path).await.body, provenance);
+            assert!(entry["fullUrl"].as_str().unwrap().ends_with(&path));
+        }
+    }
+    let ids = read(&stage, &ada.token, "/Observation").await.ids();
+    let targets = format!("Observation/{},http://fhir.test/fhir/R4/Observation/{},unknown", ids[0], ids[1]);
+    let found = read(&stage, &ada.token, &format!("/Provenance?target={targets}")).await;
+    assert_eq!((found.matches().len(), &found.body["total"]), (2, &json!(2)));
+    for path in ["/Provenance/p", "/Provenance/x", &format!("/Provenance/{}", ids[0])] {
+        assert_eq!(get(&stage, &ada.token, path).await.status, 404, "{path}");
+    }
+    let wrong = get(&stage, &ada.token, "/Observation?_revinclude=Provenance:agent").await;
+    assert_eq!((wrong.status, wrong.issue()), (400, ("value", Some("_revinclude"))));
+    assert_eq!(get(&stage, &ada.token, "/Provenance").await.issue(), ("required", Some("target")));
+    let many = format!("/Provenance?target={}", (0..101).map(|nth| nth.to_string()).collect::<Vec<_>>().join(","));
+    assert_eq!(get(&stage, &ada.token, &many).await.issue(), ("value", Some("target")));
+}
+
+#[tokio::test]
+async fn what_measured_the_observations_of_a_page_comes_along_once() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    let origins =
+        [("watch", Some("left (old)")), ("watch", None), ("strap", None), ("watch", None), ("w (x)", Some("b"))];
+    measured_by(&stage, &ada, &origins).await;
+    stage.check_in(&ada, json!({"mood": 4})).await;
+    let known = read(&stage, &ada.token, "/Device").await;
+    let included = |page: &Reply| {
+        let entries = page.body["entry"].as_array().unwrap();
+        let along = entries.iter().filter(|entry| entry["search"]["mode"] == "include");
+        along.map(|entry| entry["resource"].clone()).collect::<Vec<_>>()
+    };
+    for query in ["", "&_elements=code", "&_sort=code", "&_include=Observation:device:Device"] {
+        let page = read(&stage, &ada.token, &format!("/Observation?_include=Observation:device{query}")).await;
+        assert_eq!((page.matches().len(), &page.body["total"]), (8, &json!(8)), "{query}");
+        assert_eq!(included(&page), known.matches().into_iter().cloned().collect::<Vec<_>>(), "{query}");
+    }
+    let newest = read(&stage, &ada.token, "/Observation/$lastn?code=8867-4&_include=Observation:device").await;
+    let [device] = &included(&newest)[..] else { panic!("{}", newest.body) };
+    assert_eq!(json!(format!("Device/{}", device["id"].as_str().unwrap())), newest.matches()[0]["device"]["reference"]);
+    let said = read(&stage, &ada.token, "/Observation?code=mood&_include=Observation:device").await;
+    assert!(included(&said).is_empty(), "nothing has measured a mood");
+    // Page by page: each with its own.
+    let mut next = Some("/fhir/R4/Observation?code=8867-4&_count=1&_include=Observation:device".to_owned());
+    let mut pages = 0;
+    while let Some(path) = next {
+        let page = read(&stage, &ada.token, &path).await;
+        let device = included(&page)[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(page.matches()[0]["device"]["reference"], format!("Device/{device}"));
+        pages += 1;
+        next = page.link("next");
+    }
+    assert_eq!(pages, 5);
+}
+
+#[tokio::test]
+async fn whose_devices_they_are_and_what_a_provenance_speaks_of_comes_along() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    measured_by(&stage, &ada, &[("watch", None), ("strap", None)]).await;
+    let person = read(&stage, &ada.token, &format!("/Patient/{}", fhir_id(&ada))).await.body;
+    let mut next = Some("/fhir/R4/Device?_include=Device:patient&_count=1".to_owned());
+    let mut pages = 0;
+    while let Some(path) = next {
+        let page = read(&stage, &ada.token, &path).await;
+        assert_eq!((page.matches().len(), &page.body["entry"][1]["resource"]), (1, &person));
+        pages += 1;
+        next = page.link("next");
+    }
+    assert_eq!(pages, 2);
+    let observations = read(&stage, &ada.token, "/Observation").await;
+    let path = format!("/Provenance?target={}&_include=Provenance:target:Observation", observations.ids().join(","));
+    let found = read(&stage, &ada.token, &path).await;
+    assert_eq!((found.matches().len(), &found.body["total"]), (2, &json!(2)));
+    for observation in observations.matches() {
+        let entries = found.body["entry"].as_array().unwrap();
+        let along = entries.iter().find(|entry| entry["resource"]["id"] == observation["id"]).unwrap();
+        assert_eq!((&along["resource"], &along["search"]["mode"]), (observation, &json!("include")));
+        assert!(
+            along["fullUrl"]
+                .as_str()
+                .unwrap()
+                .ends_with(&format!("/Observation/{}", observation["id"].as_str().unwrap()))
+        );
+    }
+    // Nothing is said of where a person or a device is from.
+    for kind in ["Patient", "Device"] {
+        let whole = read(&stage, &ada.token, &format!("/{kind}")).await;
+        let with = read(&stage, &ada.token, &format!("/{kind}?_revinclude=Provenance:target")).await;
+        assert_eq!((&with.body["entry"], &with.body["total"]), (&whole.body["entry"], &whole.body["total"]));
+    }
+}
+
+#[tokio::test]
+async fn every_search_by_post_finds_what_one_by_get_does() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    measured_by(&stage, &ada, &[("watch", None), ("strap", None)]).await;
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let target = format!("target=Observation/{}", read(&stage, &ada.token, "/Observation").await.ids()[0]);
+    for (kind, query) in [
+        ("Observation", "code=8867-4&_count=1".to_owned()),
+        ("Device", "_count=5&_include=Device:patient".to_owned()),
+        ("Provenance", target),
+        ("Patient", format!("_id={}", fhir_id(&ada))),
+    ] {
+        let got = read(&stage, &ada.token, &format!("/{kind}?{query}")).await;
+        assert!(!got.matches().is_empty(), "{kind}");
+        let path = format!("/{kind}/_search");
+        let posted = send(&stage, Some(&ada.token), ("POST", &path), &[form], &query).await;
+        assert_eq!((posted.status, &posted.body), (200, &got.body), "{kind}");
+        let json = ("content-type", "application/json");
+        let refused = send(&stage, Some(&ada.token), ("POST", &path), &[json], "{}").await;
+        assert_eq!((refused.status, refused.issue().0), (415, "not-supported"), "{kind}");
+        let wrong = send(&stage, Some(&ada.token), ("POST", &path), &[form], "nonsense=1").await;
+        assert_eq!((wrong.status, wrong.issue().1), (400, Some("nonsense")), "{kind}");
+    }
+}
