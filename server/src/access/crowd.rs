@@ -75,7 +75,7 @@ pub async fn admit(
     let patients: Arc<[UserId]> = reached.iter().copied().filter(|user| *user != principal.user).collect();
     if !patients.is_empty() {
         let (control, visitor, patients) = (backing.control.clone(), visitor.clone(), Arc::clone(&patients));
-        let written = async move { write_down(&control, &visitor, &patients, asked).await };
+        let written = Box::pin(async move { write_down(&control, &visitor, &patients, asked).await });
         backing.aside(&principal, written).await??;
     }
     Ok(Company { backing, principal, patients })
