@@ -104,6 +104,50 @@ async fn days_are_those_of_the_person_s_time_zone_and_move_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_time_zone_moves_every_day_that_is_known_and_nothing_beside_it() {
+    let world = World::new().await;
+    let said = |start: i64, value: i64| format!("total {start} {value}\n");
+    // From the evening of one day to the noon of the next; months before as well.
+    let walks: String = [0, -40, -80]
+        .iter()
+        .map(|day| TEN + day * 86_400)
+        .map(|ten| steps("Watch", 0, ten, ten + HOUR, 800) + &steps("Watch", 0, ten + 10 * HOUR, ten + 11 * HOUR, 50))
+        .collect();
+    world.import("?format=apple_health", &walks).await;
+    // What a maker says is a day of its own, and what comes by the API is nobody's to move.
+    world.import("?format=garmin", &said(TEN - 10 * HOUR, 9_000)).await;
+    let beside = json!({"metric": "steps", "value": 5, "unit": "steps", "recorded_at": "2026-04-20T22:00:00Z", "source": "scale"});
+    assert_eq!(world.stage.post(&world.ada.key, "/wearables/ingest", beside).await.0, 201);
+    let zone = |name: &str| json!({"timezone": name});
+    let change = async |name| world.stage.send(Some(&world.ada.token), "PATCH", "/users/me", Some(&zone(name))).await.0;
+    let beside = ("2026-04-20T22:00:00Z", 5.0);
+    let berlin =
+        [("2026-03-24T22:00:00Z", 850.0), beside, ("2026-05-03T22:00:00Z", 850.0), ("2026-05-03T22:00:00Z", 9_000.0)];
+    let window = world.points("steps").await;
+    assert_eq!(window.iter().map(|(at, value, _)| (at.as_str(), *value)).collect::<Vec<_>>(), berlin);
+    // In Auckland, whose day begins at 12:00 of UTC (11:00 until April 5), the evening is the next day.
+    assert_eq!(change("Pacific/Auckland").await, 200);
+    let auckland = [
+        ("2026-03-24T11:00:00Z", 800.0),
+        ("2026-03-25T11:00:00Z", 50.0),
+        beside,
+        ("2026-05-03T12:00:00Z", 800.0),
+        ("2026-05-03T22:00:00Z", 9_000.0),
+        ("2026-05-04T12:00:00Z", 50.0),
+    ];
+    world.until_steps(&auckland).await;
+    assert_eq!(change("America/New_York").await, 200);
+    let new_york =
+        [("2026-03-25T04:00:00Z", 850.0), beside, ("2026-05-03T22:00:00Z", 9_000.0), ("2026-05-04T04:00:00Z", 850.0)];
+    world.until_steps(&new_york).await;
+    assert_eq!(change("UTC").await, 200);
+    world.until_steps(&berlin).await;
+    let path = "/wearables/metric/steps?days=120";
+    let all = world.stage.read(&world.ada.token, path).await;
+    assert_eq!(all["data_points"].as_array().unwrap().len(), 5, "the oldest too: {all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_may_prefer_a_source() {
     let world = World::new().await;
     let file = steps("Watch", 0, TEN, TEN + HOUR, 800) + &steps("Ring", 2, TEN, TEN + HOUR, 900);

@@ -1,16 +1,21 @@
 //! Making the totals of days anew, of all pieces that are known, a month at a time.
 //!
 //! ```text
-//! rows that are not settled ─▶ all pieces around them ─▶ engine::import::day ─▶ points ─▶ rows settled
+//! rows that are not settled ─▶ all pieces around them ─▶ engine::import::day ─▶ points ─▶ totals elsewhere taken back
+//!     ─▶ rows settled, if they are still those that were read
 //! ```
 //!
 //! Each step can be done twice: what a crash left undone is found by the rows that are not settled. All of it blocks.
 
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-use engine::import::day::{self, Counted, Total};
-use engine::import::{Daily, Maker};
+use engine::import::day::{Counted, Total};
+use engine::import::{Daily, Maker, health_auto_export};
 
+use self::plan::Plan;
 use super::append::Appender;
 use super::intake::{Days, Intake};
 use super::keep::{day_of, pieces, read};
@@ -23,7 +28,13 @@ use crate::control::repository::days::{self, Series};
 const DAYS_AT_ONCE: i64 = 32;
 
 /// Days of UTC around them whose pieces may reach into the same local days.
-const DAYS_AROUND: i64 = 6;
+const DAYS_AROUND: i64 = 8;
+
+/// Local days by which another time zone moves a piece at most.
+const DAYS_MOVED: i64 = 2;
+
+/// How often a month is settled anew that another process keeps something in.
+const TRIES_MAX: u32 = 10;
 
 const MAKER: &str = "maker";
 const PIECES: &str = "pieces";
@@ -39,54 +50,73 @@ pub(super) fn settle(all: &Imports, person: &Person, intake: &mut Intake, out: &
             continue;
         };
         let series = Series { user_id: person.id(), sender: &sender, daily: daily.total_metric() };
-        let (mut last, mut made) = (None, BTreeSet::new());
+        let (mut last, mut tries, mut made) = (None, 0, BTreeSet::new());
         while let Some(first) = person.wait(days::first_unsettled(person.control.read(), series))? {
-            // Another process goes on making them unsettled, or the clock of days is broken.
-            if last.is_some_and(|last| first <= last) {
+            tries = if last.is_some_and(|last| first <= last) { tries + 1 } else { 1 };
+            // Another process goes on keeping something of these days: it makes their totals when it has ended.
+            if tries > TRIES_MAX {
                 break;
             }
             last = Some(first);
             let _turn = all.turn(person);
             // Zone and priority may have changed meanwhile.
             let person = &all.person(person.user, person.sender, person.runtime.clone())?;
-            slice(person, series, daily, first, &mut made, intake, out)?;
+            let month = Month::read(person, series, first)?;
+            make(person, series, daily, &month, &mut made, intake, out)?;
         }
     }
     Ok(())
 }
 
-/// Settles the rows of a month.
-fn slice(
+/// What was read of a month, and of the days around it.
+pub(super) struct Month {
+    /// Days of UTC that are settled.
+    settled: RangeInclusive<i64>,
+    /// Days of UTC whose pieces were read.
+    around: RangeInclusive<i64>,
+    rows: Vec<day_piece::Model>,
+    counted: Vec<Counted>,
+    /// Local days whose totals may change.
+    touched: BTreeSet<i64>,
+    /// Local days whose totals were read.
+    local: RangeInclusive<i64>,
+    known: Vec<day_total::Model>,
+}
+
+impl Month {
+    /// Reads the month that begins with a day of UTC.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub(super) fn read(person: &Person, series: Series<'_>, first: i64) -> Result<Self, Failure> {
+        let settled = first..=first + DAYS_AT_ONCE - 1;
+        let around = first - DAYS_AROUND..=settled.end() + DAYS_AROUND;
+        let rows = person.wait(days::pieces_between(person.control.read(), series, around.clone()))?;
+        let (counted, touched) = count(person, &rows);
+        let (from, to) = (touched.first().copied().unwrap_or(0), touched.last().copied().unwrap_or(0));
+        let local = from - DAYS_MOVED..=to + DAYS_MOVED;
+        let known = person.wait(days::totals(person.control.read(), series, local.clone()))?;
+        Ok(Self { settled, around, rows, counted, touched, local, known })
+    }
+}
+
+/// Makes the totals of a month; `made` are the local days that are counted in the report already.
+///
+/// # Errors
+/// [`Failure`]; what is not done is found again.
+pub(super) fn make(
     person: &Person,
     series: Series<'_>,
     daily: Daily,
-    first: i64,
+    month: &Month,
     made: &mut BTreeSet<i64>,
     intake: &mut Intake,
     out: &mut Appender,
 ) -> Result<(), Failure> {
-    let settled = first..=first + DAYS_AT_ONCE - 1;
-    let around = first - DAYS_AROUND..=settled.end() + DAYS_AROUND;
-    let rows = person.wait(days::pieces_between(person.control.read(), series, around))?;
-    let (counted, touched) = count(person, &rows);
-    let (Some(&from), Some(&to)) = (touched.first(), touched.last()) else {
-        return Ok(mark(person, series, settled, &[])?);
-    };
-    let known = person.wait(days::totals(person.control.read(), series, from..=to))?;
-    let known: BTreeMap<i64, day_total::Model> = known.into_iter().map(|row| (row.day, row)).collect();
-    let totals = day::totals(&person.calendar, &counted, &touched);
-    let mut stored = Vec::with_capacity(totals.len());
-    for Total { day, start, value } in totals {
-        let before = known.get(&day);
-        if before.is_some_and(|before| before.origin == MAKER) {
-            continue;
-        }
-        if let Some(before) = before.filter(|before| before.start != start) {
-            remove(person, daily, before.start, series.sender)?;
-        }
-        // There are no parts of a step.
-        let value = if daily == Daily::Steps { value.round() } else { value };
-        let maker = Maker { source: series.sender, device: None };
+    let plan = Plan::of(daily, &person.calendar, &month.counted, &month.touched, &month.known);
+    let maker = Maker { source: series.sender, device: None };
+    let mut stored = Vec::with_capacity(plan.put.len());
+    for Total { day, start, value } in plan.put {
         if let Some(place) = intake.point(daily.total_metric(), value, start, maker) {
             // The days at the edges of a month are made with the next one again.
             if made.insert(day) {
@@ -99,7 +129,9 @@ fn slice(
         out.send(batch)?;
     }
     out.drain()?;
-    Ok(mark(person, series, settled, &stored)?)
+    // The new ones first: killed in between, a day has two for a while and not none.
+    withdraw(person, daily, &plan.moved, series.sender, out)?;
+    mark(person, series, month, &stored, &plan.gone)
 }
 
 /// All pieces, sorted by their start, and the local days that those which are not settled may change.
@@ -114,10 +146,11 @@ fn count(person: &Person, rows: &[day_piece::Model]) -> (Vec<Counted>, BTreeSet<
         makers.extend(pieces.iter().map(|piece| (*preference, piece.rank, &row.source, &row.device)));
     }
     let priorities: BTreeMap<_, u32> = makers.into_iter().zip(0..).collect();
-    let mut counted = Vec::new();
+    let (mut counted, mut summed_up) = (Vec::new(), Vec::new());
     let mut touched = BTreeSet::new();
     for (row, preference, pieces) in &found {
         let priority = |rank| priorities.get(&(*preference, rank, &row.source, &row.device)).copied();
+        let counted = if row.source == health_auto_export::SOURCE { &mut summed_up } else { &mut counted };
         let from = counted.len();
         counted.extend(pieces.iter().map(|piece| {
             let Item { strand, rank, start, end, value, offset_s, .. } = *piece;
@@ -127,6 +160,8 @@ fn count(person: &Person, rows: &[day_piece::Model]) -> (Vec<Counted>, BTreeSet<
             touched.extend(days_of(person, counted.get(from..).unwrap_or_default()));
         }
     }
+    health_auto_export::shorten(&mut summed_up);
+    counted.append(&mut summed_up);
     counted.sort_unstable_by_key(|piece| piece.start);
     (counted, touched)
 }
@@ -154,18 +189,27 @@ fn total_row(series: Series<'_>, day: i64, start: i64, value: f64, origin: &str)
     }
 }
 
-/// Notes totals, and that the pieces of these days are in them.
+/// Notes totals, and that the pieces of these days are in them; nothing, if another process has kept some since they were
+/// read, or the person has said something else: then they are found again.
 fn mark(
     person: &Person,
     series: Series<'_>,
-    days_of_utc: std::ops::RangeInclusive<i64>,
-    totals: &[day_total::Model],
-) -> crate::control::Result<()> {
+    month: &Month,
+    put: &[day_total::Model],
+    gone: &[i64],
+) -> Result<(), Failure> {
     person.wait(async {
         let write = person.control.write().await?;
-        days::put_totals(write.on(), totals).await?;
-        days::settle(write.on(), series, days_of_utc).await?;
-        write.commit().await
+        let is_same = person.hold(write.on()).await?;
+        let rows = days::pieces_between(write.on(), series, month.around.clone()).await?;
+        let known = days::totals(write.on(), series, month.local.clone()).await?;
+        if !is_same || rows != month.rows || known != month.known {
+            return Ok(());
+        }
+        days::put_totals(write.on(), put).await?;
+        days::forget_totals(write.on(), series, gone).await?;
+        days::settle(write.on(), series, month.settled.clone()).await?;
+        Ok(write.commit().await?)
     })
 }
 
@@ -173,7 +217,7 @@ fn mark(
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) fn remember(person: &Person, found: &Days) -> Result<(), Failure> {
+pub(super) fn remember(person: &Person, found: &Days, out: &Appender) -> Result<(), Failure> {
     for daily in [Daily::Steps, Daily::Calories] {
         let series = person.series(daily);
         let said = found.said.iter().filter(|said| said.daily == daily);
@@ -185,24 +229,26 @@ pub(super) fn remember(person: &Person, found: &Days) -> Result<(), Failure> {
             }
         }
         let (Some(&from), Some(&to)) = (rows.keys().next(), rows.keys().next_back()) else { continue };
-        for before in person.wait(days::totals(person.control.read(), series, from..=to))? {
-            if let Some(row) = rows.get(&before.day).filter(|row| row.start != before.start) {
-                tracing::debug!(day = row.day, "a day begins elsewhere than before");
-                remove(person, daily, before.start, series.sender)?;
-            }
-        }
+        let known = person.wait(days::totals(person.control.read(), series, from..=to))?;
+        let stays: BTreeSet<i64> = rows.values().map(|row| row.start).collect();
+        let moved: BTreeSet<i64> =
+            known.iter().filter(|before| rows.contains_key(&before.day)).map(|before| before.start).collect();
+        let moved: Vec<i64> = moved.difference(&stays).copied().collect();
+        withdraw(person, daily, &moved, series.sender, out)?;
         let rows: Vec<day_total::Model> = rows.into_values().collect();
         person.wait(async {
             let write = person.control.write().await?;
+            person.hold(write.on()).await?;
             days::put_totals(write.on(), &rows).await?;
-            write.commit().await
+            Ok::<_, Failure>(write.commit().await?)
         })?;
     }
     Ok(())
 }
 
-/// Removes the point of a total whose day begins elsewhere now.
-fn remove(person: &Person, daily: Daily, at: i64, sender: &str) -> Result<(), Failure> {
+/// Takes totals back whose days begin elsewhere now.
+fn withdraw(person: &Person, daily: Daily, moments: &[i64], sender: &str, out: &Appender) -> Result<(), Failure> {
     let maker = Maker { source: sender, device: None };
-    Ok(person.wait(person.engine.withdraw(person.user, daily.total_metric(), at, maker))?)
+    let metric = daily.total_metric();
+    out.patiently(|| person.engine.withdraw(&person.runtime, person.user, metric, moments, maker))
 }
