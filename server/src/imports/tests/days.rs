@@ -53,6 +53,19 @@ async fn a_piece_that_is_sent_again_replaces_and_the_total_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn samples_of_an_export_that_begin_in_the_same_second_are_all_in_the_total() {
+    let world = World::new().await;
+    let file = steps("Watch", 0, TEN, TEN + 1, 5) + &steps("Watch", 0, TEN, TEN + 60, 60);
+    for _ in 0..2 {
+        world.import("?format=apple_health", &file).await;
+        // The second that both cover counts once.
+        assert_eq!(totals(&world).await, [("2026-05-03T22:00:00Z".to_owned(), 5.0 + 59.0)]);
+        let samples: Vec<f64> = world.points("steps_sample").await.into_iter().map(|point| point.1).collect();
+        assert_eq!(samples, [65.0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_maker_says_of_a_day_stands_above_its_pieces_whichever_comes_first() {
     let midnight = TEN - 10 * HOUR;
     let (said, pieces) = (format!("total {midnight} 9000\n"), steps("Watch", 0, TEN, TEN + HOUR, 800));

@@ -150,3 +150,33 @@ async fn a_piece_that_another_server_keeps_while_a_total_is_made_is_in_the_next_
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_is_set_while_a_total_is_made_leaves_no_total_of_the_one_before() {
+    let world = World::new().await;
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let all = &world.stage.state.imports;
+        let user = UserId::parse(&world.ada.id).unwrap();
+        let person = || all.person(user, GARMIN, runtime.clone()).unwrap();
+        let zone = |name: &str| {
+            let zone = json!({"timezone": name});
+            let changed = world.stage.send(Some(&world.ada.token), "PATCH", "/users/me", Some(&zone));
+            assert_eq!(runtime.block_on(changed).0, 200);
+        };
+        let mut out = Appender::new(world.stage.state.engine.storage(), None);
+        runtime.block_on(world.import("?format=garmin", &walk(0, 50)));
+        // Nobody else makes totals while this does.
+        let turn = runtime.block_on(all.turn_of(user).lock_owned());
+        zone("Asia/Tokyo");
+        let mut found = Intake::new(&world.stage.state.engine, user, Report::default());
+        let tokyo = person();
+        let month = totals::Month::read(&tokyo, series(&world), DAY).unwrap();
+        zone("America/New_York");
+        totals::make(&tokyo, series(&world), Daily::Steps, &month, &mut BTreeSet::new(), &mut found, &mut out).unwrap();
+        drop(turn);
+        runtime.block_on(world.until_steps(&[("2026-05-04T04:00:00Z", 50.0)]));
+    })
+    .await
+    .unwrap();
+}

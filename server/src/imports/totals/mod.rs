@@ -1,8 +1,8 @@
 //! Making the totals of days anew, of all pieces that are known, a month at a time.
 //!
 //! ```text
-//! rows that are not settled ─▶ all pieces around them ─▶ engine::import::day ─▶ points ─▶ totals elsewhere taken back
-//!     ─▶ rows settled, if they are still those that were read
+//! rows that are not settled ─▶ all pieces around them ─▶ engine::import::day ─▶ totals elsewhere taken back
+//!     ─▶ the new ones noted ─▶ points ─▶ rows settled, if they are still those that were read
 //! ```
 //!
 //! Each step can be done twice: what a crash left undone is found by the rows that are not settled. All of it blocks.
@@ -14,6 +14,7 @@ use std::ops::RangeInclusive;
 
 use engine::import::day::{Counted, Total};
 use engine::import::{Daily, Maker, health_auto_export};
+use sea_orm::ConnectionTrait;
 
 use self::plan::Plan;
 use super::append::Appender;
@@ -114,24 +115,26 @@ pub(super) fn make(
     out: &mut Appender,
 ) -> Result<(), Failure> {
     let plan = Plan::of(daily, &person.calendar, &month.counted, &month.touched, &month.known);
+    // What stands elsewhere goes, then the new moments are noted, then the totals are stored: whatever is killed when, and
+    // whatever is said in between, a total stands at no moment that no row knows.
+    withdraw(person, daily, &plan.moved, series.sender, out)?;
+    let rows: Vec<_> =
+        plan.put.iter().map(|total| total_row(series, total.day, total.start, total.value, PIECES)).collect();
+    let Some(known) = note(person, series, month, &rows, &plan.gone)? else { return Ok(()) };
     let maker = Maker { source: series.sender, device: None };
-    let mut stored = Vec::with_capacity(plan.put.len());
     for Total { day, start, value } in plan.put {
-        if let Some(place) = intake.point(daily.total_metric(), value, start, maker) {
+        if let Some(place) = intake.point(daily.total_metric(), value, start, maker)
             // The days at the edges of a month are made with the next one again.
-            if made.insert(day) {
-                intake.count(place);
-            }
-            stored.push(total_row(series, day, start, value, PIECES));
+            && made.insert(day)
+        {
+            intake.count(place);
         }
     }
     if let Some(batch) = intake.rest()? {
         out.send(batch)?;
     }
     out.drain()?;
-    // The new ones first: killed in between, a day has two for a while and not none.
-    withdraw(person, daily, &plan.moved, series.sender, out)?;
-    mark(person, series, month, &stored, &plan.gone)
+    mark(person, series, month, &known)
 }
 
 /// All pieces, sorted by their start, and the local days that those which are not settled may change.
@@ -189,25 +192,48 @@ fn total_row(series: Series<'_>, day: i64, start: i64, value: f64, origin: &str)
     }
 }
 
-/// Notes totals, and that the pieces of these days are in them; nothing, if another process has kept some since they were
-/// read, or the person has said something else: then they are found again.
-fn mark(
+/// Holds the person in a transaction; whether a month is still what was read, with these totals.
+async fn is_still(
+    person: &Person,
+    on: &impl ConnectionTrait,
+    series: Series<'_>,
+    month: &Month,
+    known: &[day_total::Model],
+) -> Result<bool, Failure> {
+    Ok(person.hold(on).await?
+        && days::pieces_between(on, series, month.around.clone()).await? == month.rows
+        && days::totals(on, series, month.local.clone()).await? == known)
+}
+
+/// Notes totals that are to be stored, and forgets some; what is known then. `None`, if another process has kept something
+/// since the month was read, or the person has said something else: then nothing is noted, and it is made anew.
+fn note(
     person: &Person,
     series: Series<'_>,
     month: &Month,
     put: &[day_total::Model],
     gone: &[i64],
-) -> Result<(), Failure> {
+) -> Result<Option<Vec<day_total::Model>>, Failure> {
     person.wait(async {
         let write = person.control.write().await?;
-        let is_same = person.hold(write.on()).await?;
-        let rows = days::pieces_between(write.on(), series, month.around.clone()).await?;
-        let known = days::totals(write.on(), series, month.local.clone()).await?;
-        if !is_same || rows != month.rows || known != month.known {
-            return Ok(());
+        if !is_still(person, write.on(), series, month, &month.known).await? {
+            return Ok(None);
         }
         days::put_totals(write.on(), put).await?;
         days::forget_totals(write.on(), series, gone).await?;
+        let known = days::totals(write.on(), series, month.local.clone()).await?;
+        write.commit().await?;
+        Ok(Some(known))
+    })
+}
+
+/// Notes that the pieces of a month are in its totals, under the same conditions.
+fn mark(person: &Person, series: Series<'_>, month: &Month, known: &[day_total::Model]) -> Result<(), Failure> {
+    person.wait(async {
+        let write = person.control.write().await?;
+        if !is_still(person, write.on(), series, month, known).await? {
+            return Ok(());
+        }
         days::settle(write.on(), series, month.settled.clone()).await?;
         Ok(write.commit().await?)
     })
