@@ -59,6 +59,13 @@ impl Options {
         command.output().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()))
     }
 
+    /// Begins the command line in `folder`; what it says is piped.
+    pub fn begin(&self, arguments: &[&str], folder: &Path) -> Child {
+        let mut command = self.command(folder);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()))
+    }
+
     /// The binary with a clean environment: nothing of the person's own configuration reaches a test.
     fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.binary);
@@ -197,9 +204,7 @@ impl Server {
 
     /// SIGTERM, then waits for the end.
     pub async fn stop(&mut self) -> ExitStatus {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        assert!(sent.success(), "kill -TERM {pid}: {sent}");
+        signal(self.pid(), "TERM");
         let mut child = self.child.take().expect("the server runs");
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -259,6 +264,12 @@ impl Server {
         let printed = self.command_ok(&["key", "create", "--user", email, "--name", "test"]);
         word_with(&printed, "avk_")
     }
+}
+
+/// Sends a signal to a process, by the signal's short name.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("kill");
+    assert!(sent.success(), "kill -{name} {pid}: {sent}");
 }
 
 /// The first word of `text` that begins with `prefix`.

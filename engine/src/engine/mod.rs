@@ -9,7 +9,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use jiff::tz::TimeZone;
-use storage::{Clock, Deletion, Health, PointBatch, Storage, StorageConfig, TimeRange, UserId};
+use storage::{Clock, Deletion, Health, PointBatch, Snapshot, Storage, StorageConfig, TimeRange, UserId};
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Fault, FaultKind, Loc, Result};
@@ -153,21 +153,26 @@ impl Engine {
     pub async fn window(&self, user: UserId, query: WindowQuery) -> Result<JsonBody> {
         let metric = self.metrics.get(&query.metric)?;
         let limit = query.limit;
-        let batches = self.window_batches(user, query)?;
+        let batches = self.window_batches(self.storage.snapshot(), user, query)?;
         whole_or_stream(WindowPieces::new(batches, WindowWriter::new(metric), &metric.key, limit)).await
     }
 
-    /// The points of a window as they are before they become JSON: columns `recorded_at`, `value`, `source`,
+    /// The points of a window of a snapshot, before they become JSON: columns `recorded_at`, `value`, `source`,
     /// `source_device_id`; the newest batch first, the rows of each ascending. With a limit one row more comes, if there
     /// is one.
     ///
     /// # Errors
     /// As [`Self::window`].
-    pub fn window_batches(&self, user: UserId, query: WindowQuery) -> Result<SendableRecordBatchStream> {
+    pub(crate) fn window_batches(
+        &self,
+        snapshot: Snapshot,
+        user: UserId,
+        query: WindowQuery,
+    ) -> Result<SendableRecordBatchStream> {
         let metric = self.metrics.get(&query.metric)?;
         let after = query.cursor.map(|cursor| Position::decode(&cursor, &metric.key)).transpose()?;
         let window = Window {
-            snapshot: self.storage.snapshot(),
+            snapshot,
             metric: metric.id,
             user,
             times: query.times,
@@ -225,6 +230,24 @@ impl Engine {
             // The runtime is going down, or the deletion panicked.
             Err(_) => Err(storage::Error::Closed.into()),
         }
+    }
+
+    /// Deletes a user's points of one metric in a range, all but those that `kept` finds. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::delete`] and [`Storage::delete_but`].
+    pub(crate) fn delete_but(
+        &self,
+        user: UserId,
+        metric: &str,
+        times: TimeRange,
+        kept: impl FnMut(Snapshot) -> Result<Vec<PointBatch>>,
+    ) -> Result<()> {
+        let metric = self.metrics.get(metric)?.id;
+        let done = self.storage.delete_but(user, metric, times, kept);
+        // Also after a failure: what is known may no longer hold.
+        self.cache.forget(user, Some(metric));
+        done
     }
 
     /// Plans read-only SQL over `points`, `latest`, `metrics`, limited to the rows of `statement.visible`. Nothing is read

@@ -11,6 +11,7 @@
 //! Not here: jobs, uploads, whose points they are; how the pieces of several files become the total of a day.
 
 pub mod apple;
+mod archive;
 pub mod batch;
 pub mod counter;
 pub mod day;

@@ -23,7 +23,8 @@ Examples:
   avycenna import garmin ~/Downloads/garmin-export.zip --url http://127.0.0.1:8080
   avycenna import garmin /media/GARMIN/Monitor /media/GARMIN/Activity
 
-The key may also be in AVYCENNA_KEY. Ctrl-C ends the import; what was taken stays. The same file again changes nothing.";
+The key may also be in AVYCENNA_KEY. Ctrl-C ends the import; what was taken stays, and the same file again brings the rest.
+The same file again changes nothing.";
 
 /// Between two looks at an import.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -71,9 +72,20 @@ pub enum ImportError {
         /// Why.
         detail: String,
     },
-    /// Somebody pressed Ctrl-C.
-    #[error("ended; what was taken stays")]
+    /// Somebody pressed Ctrl-C while the file was on its way.
+    #[error("stopped before {} was there; send it again: what may be there counts once", .0.display())]
+    NotSent(PathBuf),
+    /// Somebody pressed Ctrl-C while the import ran, and the server has ended it.
+    #[error("the import was ended; what was taken stays, and the same file again brings the rest")]
     Ended,
+    /// Somebody pressed Ctrl-C while the import ran, and the server does not say that it has ended it.
+    #[error("the server was not told to end the import, which goes on; `DELETE {url}` with the key ends it")]
+    GoesOn {
+        /// The import.
+        url: Url,
+        /// Why not.
+        source: Option<Box<ImportError>>,
+    },
 }
 
 /// Sends files of a watch or phone to a server.
@@ -169,17 +181,30 @@ impl Server {
     /// Sends a file or folder and waits for the end of its import.
     async fn import(&self, format: &str, priority: Option<&str>, path: &Path) -> Result<Seen, ImportError> {
         let file = opened(path)?;
-        let id = self.send(format, priority, path, file).await?;
-        let watched = tokio::select! {
-            ended = self.watch(&id, path) => Some(ended),
-            _ = tokio::signal::ctrl_c() => None,
+        let id = tokio::select! {
+            sent = self.send(format, priority, path, file) => sent?,
+            _ = tokio::signal::ctrl_c() => return Err(ImportError::NotSent(path.to_path_buf())),
         };
-        if let Some(ended) = watched {
-            return ended;
+        tokio::select! {
+            ended = self.watch(&id, path) => ended,
+            _ = tokio::signal::ctrl_c() => Err(self.end(&id).await),
         }
-        let request = self.http.delete(self.of(&id)).header("x-api-key", &self.key);
-        accepted(request.send().await?).await?;
-        Err(ImportError::Ended)
+    }
+
+    /// Ends an import; what is to be said then. Who presses Ctrl-C once more does not wait for the answer.
+    async fn end(&self, id: &str) -> ImportError {
+        let url = self.of(id);
+        let asked = async {
+            accepted(self.http.delete(url.clone()).header("x-api-key", &self.key).send().await?).await.map(drop)
+        };
+        let answered = tokio::select! {
+            answered = asked => answered.map_err(|error| Some(Box::new(error))),
+            _ = tokio::signal::ctrl_c() => Err(None),
+        };
+        match answered {
+            Ok(()) => ImportError::Ended,
+            Err(source) => ImportError::GoesOn { url, source },
+        }
     }
 
     async fn send(&self, format: &str, priority: Option<&str>, path: &Path, file: File) -> Result<String, ImportError> {

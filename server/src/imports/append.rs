@@ -64,6 +64,20 @@ impl Appender {
         Ok(())
     }
 
+    /// Does something else that needs room, again until there is some.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) fn patiently(&self, mut work: impl FnMut() -> engine::Result<()>) -> Result<(), Failure> {
+        loop {
+            match work() {
+                Ok(()) => return Ok(()),
+                Err(engine::Error::Storage(error)) => self.wait_out(error)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Waits for the oldest batch. If it was refused, it and all behind it are sent again, in order: of one identity the
     /// later point must win.
     fn land(&mut self) -> Result<(), Failure> {

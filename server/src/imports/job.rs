@@ -72,6 +72,24 @@ pub(super) fn run(all: &Imports, row: &import::Model, halt: &Halt, runtime: &Han
     Ok(all.uploads().remove(&row.id)?)
 }
 
+/// Makes a person's totals anew that are not settled.
+///
+/// # Errors
+/// [`Failure`]; what is not done is found again.
+pub(super) fn remake_totals(all: &Imports, user: UserId, halt: &Halt, runtime: &Handle) -> Result<(), Failure> {
+    let person = match all.person(user, super::APPLE_HEALTH, runtime.clone()) {
+        Err(Failure::Gone) => return Ok(()),
+        person => person?,
+    };
+    let patience = Patience { runtime: runtime.clone(), halt: halt.clone(), memtable_bytes: all.memtable_bytes() };
+    let mut out = Appender::new(person.engine.storage(), Some(patience));
+    let mut intake = Intake::new(&person.engine, user, Report::default());
+    match totals::settle(all, &person, &mut intake, &mut out) {
+        Err(Failure::Gone) => Ok(()),
+        settled => settled,
+    }
+}
+
 /// A file that is being read.
 struct Reading<'a> {
     all: &'a Imports,
@@ -275,7 +293,7 @@ pub(super) fn keep_days(person: &Person, intake: &mut Intake, out: &mut Appender
             out.send(batch)?;
         }
     }
-    if days.said.is_empty() { Ok(()) } else { totals::remember(person, &days) }
+    if days.said.is_empty() { Ok(()) } else { totals::remember(person, &days, out) }
 }
 
 /// The source of totals of a format.

@@ -1,19 +1,20 @@
 //! Keeping what days are made of: items go to those that are known of the same maker and day, and the points of pieces
 //! follow.
 //!
-//! A piece of the same strand and start replaces the one that is there; of two readings at one moment the higher stands.
+//! A piece of the same strand and start replaces the one that is there; of an iPhone's export, where nothing is ever
+//! written anew, only if it ends at the same time. Of two readings at one moment the higher stands.
 //! A point is the sum of a maker's pieces that begin at its time, so that strands do not displace each other; where a
 //! piece is gone, the point says zero.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::import::day::Calendar;
-use engine::import::{Daily, counter};
+use engine::import::{Daily, counter, health_auto_export};
 use engine::time::{DAY_US, HOUR_US};
 
 use super::intake::{Days, Held, Owner};
-use super::packed::{self, Item};
-use super::{Failure, Person};
+use super::packed::{self, Item, Lasting};
+use super::{APPLE_HEALTH, Failure, Person};
 use crate::control::entities::day_piece;
 use crate::control::repository::{days, users};
 
@@ -63,7 +64,7 @@ pub(super) async fn keep(person: &Person, found: &Days) -> Result<Kept, Failure>
         let mut rows = Vec::with_capacity(of_days.len());
         for (number, some) in numbers.into_iter().zip(of_days) {
             let before = known.remove(&number).map(|bytes| read(person, number, &bytes)).unwrap_or_default();
-            let after = merge(&before, some, &mut kept.left);
+            let after = merge(&before, some, lasting(person, owner), &mut kept.left);
             kept.points.extend(changes(&before, &after, some));
             rows.push(row(person, first.daily, owner, number, &after));
         }
@@ -94,15 +95,21 @@ fn row(person: &Person, daily: Daily, owner: &Owner, day: i64, items: &[Item]) -
     }
 }
 
+/// Samples of HealthKit never change; the app sums them up, and everybody else sends their summaries again.
+fn lasting(person: &Person, owner: &Owner) -> Lasting {
+    let is_sample = person.sender == APPLE_HEALTH && owner.source != health_auto_export::SOURCE;
+    if is_sample { Lasting::AsWritten } else { Lasting::UntilSentAgain }
+}
+
 /// What is known with what was found, in order; `left` counts what is too much.
-fn merge(known: &[Item], found: &[&Held], left: &mut u64) -> Vec<Item> {
-    let mut items: BTreeMap<_, Item> = known.iter().map(|item| (item.key(), *item)).collect();
+fn merge(known: &[Item], found: &[&Held], lasting: Lasting, left: &mut u64) -> Vec<Item> {
+    let mut items: BTreeMap<_, Item> = known.iter().map(|item| (item.key(lasting), *item)).collect();
     for Held { item, .. } in found {
         let has_room = items.len() < ITEMS_A_DAY_MAX;
-        match items.get_mut(&item.key()) {
+        match items.get_mut(&item.key(lasting)) {
             Some(known) if item.is_reading && known.value >= item.value => {}
             Some(known) => *known = *item,
-            None if has_room => drop(items.insert(item.key(), *item)),
+            None if has_room => drop(items.insert(item.key(lasting), *item)),
             None => *left += 1,
         }
     }
@@ -173,9 +180,13 @@ mod tests {
 
     /// Adds to what is known, and says which points change.
     fn add(items: &mut Vec<Item>, found: &[Held]) -> Vec<(i64, f64)> {
+        add_lasting(items, found, Lasting::UntilSentAgain)
+    }
+
+    fn add_lasting(items: &mut Vec<Item>, found: &[Held], lasting: Lasting) -> Vec<(i64, f64)> {
         let found: Vec<&Held> = found.iter().collect();
         let mut left = 0;
-        let after = merge(items, &found, &mut left);
+        let after = merge(items, &found, lasting, &mut left);
         let points = changes(items, &after, &found);
         *items = after;
         points.into_iter().map(|point| (point.at, point.value)).collect()
@@ -187,6 +198,15 @@ mod tests {
         assert_eq!(add(&mut items, &[held(false, 0, 10, 20, 5.0)]), [(10, 5.0)]);
         assert_eq!(add(&mut items, &[held(false, 1, 10, 30, 2.0)]), [(10, 7.0)]);
         assert_eq!(add(&mut items, &[held(false, 0, 10, 15, 1.0)]), [(10, 3.0)], "a piece that is sent again replaces");
+        assert_eq!(items.len(), 2);
+    }
+
+    #[test]
+    fn two_samples_of_a_phone_that_begin_in_the_same_second_are_two() {
+        let mut items = Vec::new();
+        let (short, long) = (held(false, 0, 10, 11, 5.0), held(false, 0, 10, 20, 2.0));
+        assert_eq!(add_lasting(&mut items, &[short, long], Lasting::AsWritten), [(10, 7.0)]);
+        assert_eq!(add_lasting(&mut items, &[long, short], Lasting::AsWritten), [(10, 7.0)], "again they are the same");
         assert_eq!(items.len(), 2);
     }
 
@@ -204,7 +224,7 @@ mod tests {
         let many: Vec<Held> = (0..25_000).map(|at| held(false, 0, at, at + 1, 1.0)).collect();
         let many: Vec<&Held> = many.iter().collect();
         let mut left = 0;
-        assert_eq!(merge(&[], &many, &mut left).len(), ITEMS_A_DAY_MAX);
+        assert_eq!(merge(&[], &many, Lasting::AsWritten, &mut left).len(), ITEMS_A_DAY_MAX);
         assert_eq!(left, 5_000);
     }
 

@@ -31,10 +31,10 @@ mod tests;
 mod totals;
 pub mod upload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -131,6 +131,8 @@ struct Inner {
     memtable_bytes: u64,
     /// Who keeps something of a person's days goes alone.
     turns: Mutex<HashMap<UserId, Weak<tokio::sync::Mutex<()>>>>,
+    /// Whose totals are to be made anew without an import.
+    unsettled: Mutex<BTreeSet<UserId>>,
     /// A file has arrived, or an import has ended.
     news: Notify,
     /// The server goes down.
@@ -169,6 +171,7 @@ impl Imports {
             waiting_max: u64::from(config.imports.waiting_max),
             memtable_bytes: u64::try_from(memtable_bytes).unwrap_or(u64::MAX),
             turns: Mutex::default(),
+            unsettled: Mutex::default(),
             news: Notify::new(),
             down: Halt::default(),
             pushes: push::Places::default(),
@@ -287,6 +290,16 @@ impl Imports {
         days::set_priority(write.on(), user.as_str(), &text).await?;
         days::unsettle(write.on(), user.as_str()).await?;
         write.commit().await
+    }
+
+    /// Makes a person's totals anew that are not settled, behind the caller: a crash leaves them to the next import or push.
+    pub(crate) fn remake_totals(&self, user: UserId) {
+        self.unsettled().insert(user);
+        self.inner.news.notify_one();
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, BTreeSet<UserId>> {
+        self.inner.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn uploads(&self) -> &Uploads {

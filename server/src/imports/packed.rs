@@ -22,6 +22,15 @@ const QUARTER_S: i32 = 900;
 /// The bit of the rank that tells readings.
 const READING: u8 = 0x80;
 
+/// What becomes of a piece that a maker has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// It stays: two that begin together are two. So are the phone's own, whose times are cut to seconds.
+    AsWritten,
+    /// It is sent again, perhaps longer by then, and replaced.
+    UntilSentAgain,
+}
+
 /// A piece, or the reading of a counter, as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Item {
@@ -42,9 +51,11 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Two items of one maker and of the same key are the same: the later one stands. Readings have their moment in it.
-    pub(super) fn key(&self) -> (u8, i64, i64) {
-        (self.strand, self.start, if self.is_reading { self.end } else { i64::MIN })
+    /// Two items of one maker and of the same key are the same: the later one stands. Readings have their moment in it,
+    /// pieces their end where the maker keeps what it wrote.
+    pub(super) fn key(&self, lasting: Lasting) -> (u8, i64, i64) {
+        let has_end = self.is_reading || lasting == Lasting::AsWritten;
+        (self.strand, self.start, if has_end { self.end } else { i64::MIN })
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use engine::import::Daily;
 use engine::import::day::Calendar;
+use engine::import::{Daily, health_auto_export};
 use jiff::tz::TimeZone;
+use sea_orm::ConnectionTrait;
 use storage::UserId;
 use tokio::runtime::Handle;
 
@@ -26,6 +27,14 @@ pub(super) struct Person {
     pub(super) calendar: Calendar,
     /// Sources, the best first.
     sources: Vec<String>,
+    said: Said,
+}
+
+/// What a person has said of their days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    timezone: String,
+    sources: Option<String>,
 }
 
 impl Person {
@@ -44,9 +53,21 @@ impl Person {
             let found = users::by_id(control.read(), user.as_str()).await?;
             Ok::<_, Failure>((found.ok_or(Failure::Gone)?, days::priority(control.read(), user.as_str()).await?))
         });
-        let (row, sources) = found?;
-        let sources = sources.and_then(|sources| serde_json::from_str(&sources).ok()).unwrap_or_default();
-        Ok(Self { user, sender, control, engine, runtime, calendar: calendar(&row), sources })
+        let (row, said) = found?;
+        let sources = said.as_ref().and_then(|sources| serde_json::from_str(sources).ok()).unwrap_or_default();
+        let calendar = calendar(&row);
+        let said = Said { timezone: row.timezone, sources: said };
+        Ok(Self { user, sender, control, engine, runtime, calendar, sources, said })
+    }
+
+    /// Holds the person's row in a transaction: whoever keeps something of them waits. Whether they still say of their days
+    /// what is known here.
+    ///
+    /// # Errors
+    /// [`Failure::Gone`] if there is no such account any more, [`Failure::Control`].
+    pub(super) async fn hold(&self, on: &impl ConnectionTrait) -> Result<bool, Failure> {
+        let row = users::hold(on, self.id()).await?.ok_or(Failure::Gone)?;
+        Ok(Said { timezone: row.timezone, sources: days::priority(on, self.id()).await? } == self.said)
     }
 
     /// The id.
@@ -59,9 +80,12 @@ impl Person {
         Series { user_id: self.id(), sender: self.sender, daily: daily.total_metric() }
     }
 
-    /// The place of a source among those that they prefer; behind all of them if it is not there.
+    /// The place of a source among those that they prefer. Behind all of them comes the app that has summed up what watch
+    /// and phone counted, as the phone does; beside its hours the same steps must not count once more. Then the others.
     pub(super) fn preference(&self, source: &str) -> usize {
-        self.sources.iter().position(|preferred| preferred == source).unwrap_or(self.sources.len())
+        let is_single = source != health_auto_export::SOURCE;
+        let place = self.sources.iter().position(|preferred| preferred == source);
+        place.unwrap_or(self.sources.len() + usize::from(is_single))
     }
 
     /// Blocks until a future is done.

@@ -27,13 +27,19 @@ impl Default for Places {
     }
 }
 
-/// Who pushes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pusher {
+/// Who pushes: a maker or an app, and who reads its documents.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pusher {
+    /// The source of the totals.
+    sender: &'static str,
+    read: fn(&[u8], &mut dyn Sink) -> Result<(), Fault>,
+}
+
+impl Pusher {
     /// Garmin's Health API.
-    Garmin,
+    pub(crate) const GARMIN: Self = Self { sender: GARMIN, read: garmin::push::read };
     /// The app Health Auto Export.
-    HealthAutoExport,
+    pub(crate) const HEALTH_AUTO_EXPORT: Self = Self { sender: APPLE_HEALTH, read: health_auto_export::read };
 }
 
 impl Imports {
@@ -55,18 +61,10 @@ impl Imports {
 }
 
 fn take(imports: &Imports, user: UserId, pusher: Pusher, body: &[u8], runtime: Handle) -> Result<Report, ApiError> {
-    let sender = match pusher {
-        Pusher::Garmin => GARMIN,
-        Pusher::HealthAutoExport => APPLE_HEALTH,
-    };
-    let person = imports.person(user, sender, runtime)?;
+    let person = imports.person(user, pusher.sender, runtime)?;
     let mut document =
         Document { intake: Intake::new(&person.engine, user, Report::default()), ready: Vec::new(), failure: None };
-    let read = match pusher {
-        Pusher::Garmin => garmin::push::read(body, &mut document),
-        Pusher::HealthAutoExport => health_auto_export::read(body, &mut document),
-    };
-    match read {
+    match (pusher.read)(body, &mut document) {
         Ok(()) => {}
         Err(Fault::Broken { at, what }) => return Err(broken(at, what)),
         Err(Fault::Stopped(stop)) => return Err(document.failure.map_or_else(|| ApiError::internal(stop), Into::into)),

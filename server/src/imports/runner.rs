@@ -119,28 +119,64 @@ impl Runner {
                 self.begin(row);
             }
         }
+        self.remake();
         Ok(())
+    }
+
+    /// Begins with the totals of people of whom no import runs: one makes them at its end.
+    fn remake(&mut self) {
+        let waiting: Vec<UserId> = self.imports.unsettled().iter().copied().collect();
+        for user in waiting {
+            let is_resting =
+                self.resting.get(user.as_str()).is_some_and(|until| self.imports.clock().elapsed() < *until);
+            let is_busy = self.running.values().any(|(other, _)| other == user.as_str());
+            if is_resting || is_busy || self.running.len() >= RUNNING_MAX {
+                continue;
+            }
+            self.imports.unsettled().remove(&user);
+            let halt = self.imports.last_halt();
+            self.spawn(user.as_str().to_owned(), user, halt.clone(), move |imports, runtime| {
+                let done = job::remake_totals(imports, user, &halt, runtime);
+                if let Err(failure) = &done {
+                    imports.unsettled().insert(user);
+                    tracing::warn!(user = user.as_str(), error = %failure, "totals of days are made anew later");
+                }
+                done.is_ok()
+            });
+        }
     }
 
     fn begin(&mut self, row: import::Model) {
         let Some(user) = UserId::parse(&row.user_id) else { return };
         let halt = Halt::default();
-        self.running.insert(row.id.clone(), (row.user_id.clone(), halt.clone()));
-        let imports = self.imports.clone();
-        let (ended, end) = tokio::sync::oneshot::channel();
-        let runtime = Handle::current();
-        let id = row.id.clone();
-        let thread = std::thread::Builder::new().name("avycenna-import".to_owned()).spawn(move || {
-            storage::priority::step_back();
+        self.spawn(row.id.clone(), user, halt.clone(), move |imports, runtime| {
             let _busy = imports.uploads().hold(&row.id, user, &halt);
             imports.inner.metrics.imports.increment(1.0);
-            let done = job::run(&imports, &row, &halt, &runtime);
+            let done = job::run(imports, &row, &halt, runtime);
             imports.inner.metrics.imports.decrement(1.0);
             if let Err(failure) = &done {
                 tell(&row, failure);
             }
+            done.is_ok()
+        });
+    }
+
+    /// Runs a person's work, which says whether it is done, on a thread of low priority.
+    fn spawn(
+        &mut self,
+        id: String,
+        user: UserId,
+        halt: Halt,
+        work: impl FnOnce(&Imports, &Handle) -> bool + Send + 'static,
+    ) {
+        self.running.insert(id.clone(), (user.as_str().to_owned(), halt));
+        let imports = self.imports.clone();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("avycenna-import".to_owned()).spawn(move || {
+            storage::priority::step_back();
             // Nobody listens when the server is gone already.
-            let _ = ended.send(done.is_ok());
+            let _ = ended.send(work(&imports, &runtime));
         });
         if let Err(error) = thread {
             tracing::error!(%error, "there is no thread for an import; it is tried again");

@@ -1,19 +1,45 @@
 //! `/integrations`: what other senders push. What they say is in [`engine::import`].
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use storage::UserId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::extract::{Payload, Query, Writer};
-use crate::imports::Report;
 use crate::imports::push::Pusher;
+use crate::imports::{Imports, Report};
 use crate::state::AppState;
 
 /// The operations, below `/api/v1`.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(garmin)).routes(routes!(health_auto_export))
+}
+
+/// A document that somebody's sender pushes: with a credential that may write, without a query.
+struct Pushed {
+    user: UserId,
+    body: Payload,
+    imports: Imports,
+}
+
+impl FromRequest<AppState> for Pushed {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let Writer(principal) = Writer::from_request_parts(&mut parts, state).await?;
+        Query::parse(parts.uri.query(), &[])?;
+        let body = Payload::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(Self { user: principal.user, body, imports: state.imports.clone() })
+    }
+}
+
+impl Pushed {
+    async fn take(self, pusher: Pusher) -> Result<Json<Report>, ApiError> {
+        Ok(Json(self.imports.push(self.user, pusher, self.body).await?))
+    }
 }
 
 /// Takes summaries of Garmin's Health API: `dailies`, `epochs`, `sleeps`, `hrv`, `pulseox`, `allDayRespiration`.
@@ -30,14 +56,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         (status = 507, description = "the server's disk is full"),
     )
 )]
-async fn garmin(
-    Writer(principal): Writer,
-    State(state): State<AppState>,
-    RawQuery(raw): RawQuery,
-    body: Payload,
-) -> Result<Json<Report>, ApiError> {
-    Query::parse(raw.as_deref(), &[])?;
-    Ok(Json(state.imports.push(principal.user, Pusher::Garmin, body).await?))
+async fn garmin(document: Pushed) -> Result<Json<Report>, ApiError> {
+    document.take(Pusher::GARMIN).await
 }
 
 /// Takes a document of the app Health Auto Export, version 2.
@@ -54,12 +74,6 @@ async fn garmin(
         (status = 507, description = "the server's disk is full"),
     )
 )]
-async fn health_auto_export(
-    Writer(principal): Writer,
-    State(state): State<AppState>,
-    RawQuery(raw): RawQuery,
-    body: Payload,
-) -> Result<Json<Report>, ApiError> {
-    Query::parse(raw.as_deref(), &[])?;
-    Ok(Json(state.imports.push(principal.user, Pusher::HealthAutoExport, body).await?))
+async fn health_auto_export(document: Pushed) -> Result<Json<Report>, ApiError> {
+    document.take(Pusher::HEALTH_AUTO_EXPORT).await
 }

@@ -15,7 +15,7 @@ use super::fields::Fields;
 use super::time::rfc3339;
 use crate::auth::{AuthError, Principal, normal_email};
 use crate::control::entities::user;
-use crate::control::repository::users;
+use crate::control::repository::{days, users};
 use crate::error::ApiError;
 use crate::extract::Payload;
 use crate::state::AppState;
@@ -98,6 +98,8 @@ async fn me(principal: Principal, State(state): State<AppState>) -> Result<Json<
 }
 
 /// Changes name and time zone.
+///
+/// Totals of days that were made of imported pieces move with the zone, behind the answer.
 #[utoipa::path(
     patch, path = "/users/me", tag = "accounts", request_body = ChangeUser,
     responses(
@@ -115,9 +117,17 @@ async fn change_me(principal: Principal, State(state): State<AppState>, body: Pa
         fields.refuse("timezone", "must be an IANA time zone, such as `Europe/Berlin`");
     }
     fields.finish()?;
-    let write = state.control.write().await?;
-    users::set_profile(write.on(), principal.user.as_str(), name, timezone, state.control.now_us()).await?;
+    let (id, write) = (principal.user.as_str(), state.control.write().await?);
+    let before = users::hold(write.on(), id).await?.ok_or(AuthError::Invalid)?;
+    let is_elsewhere = timezone.as_ref().is_some_and(|timezone| *timezone != before.timezone);
+    users::set_profile(write.on(), id, name, timezone, state.control.now_us()).await?;
+    if is_elsewhere {
+        days::unsettle(write.on(), id).await?;
+    }
     write.commit().await?;
+    if is_elsewhere {
+        state.imports.remake_totals(principal.user);
+    }
     Ok(Json(find(&state, &principal).await?.into()))
 }
 

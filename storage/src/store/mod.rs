@@ -20,7 +20,7 @@ use crate::flush;
 use crate::manifest::{Scope, Tombstone};
 use crate::metrics::Metrics;
 use crate::place::Place;
-use crate::point::{Deletion, MetricId, PointBatch, Seq, UserId};
+use crate::point::{Deletion, MetricId, PointBatch, Seq, TimeRange, UserId};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshot;
 use crate::state::{Health, Shared, Work};
@@ -163,28 +163,50 @@ impl Storage {
     /// As [`Self::flush`].
     #[expect(clippy::needless_pass_by_value, reason = "a deletion is given once")]
     pub fn delete(&self, deletion: Deletion) -> Result<()> {
-        let (user, metric, scope) = match deletion {
-            Deletion::User(user) => return self.erase(user),
+        match deletion {
+            Deletion::User(user) => self.erase(user),
             Deletion::Range { user, metric, times } => {
-                let key = self
-                    .shared
-                    .names
-                    .key(metric)
-                    .ok_or(Error::Metric { key: metric.0.to_string(), what: "is not an id of this storage" })?;
-                (user, metric, Scope::Range { user, metric: key.to_string(), times })
+                self.delete_but(user, metric, times, |_| Ok::<_, Error>(Vec::new()))
             }
-        };
-        self.delete_range(&scope)?;
-        self.ask(|reply| Order::Deleted(user, Some(metric), reply))
+        }
+    }
+
+    /// Deletes a range of one user's points of a metric, all but those that `kept` finds in the snapshot of the cut: they
+    /// are stored behind the cut and before the tombstone, which covers what is before it alone. So no reader misses them
+    /// and no crash loses them. `kept` is asked again where a flush has come in between. Blocks for a few syncs.
+    ///
+    /// # Errors
+    /// As [`Self::flush`] and [`Self::append`], and what `kept` says; then nothing was deleted.
+    pub fn delete_but<E: From<Error>>(
+        &self,
+        user: UserId,
+        metric: MetricId,
+        times: TimeRange,
+        kept: impl FnMut(Snapshot) -> std::result::Result<Vec<PointBatch>, E>,
+    ) -> std::result::Result<(), E> {
+        let key = self
+            .shared
+            .names
+            .key(metric)
+            .ok_or(Error::Metric { key: metric.0.to_string(), what: "is not an id of this storage" })?;
+        self.delete_range(&Scope::Range { user, metric: key.to_string(), times }, kept)?;
+        Ok(self.ask(|reply| Order::Deleted(user, Some(metric), reply))?)
     }
 
     /// Cuts the log and commits the tombstone, and again, if a flush brought points from behind the cut into files in
     /// between: those may have been merged with points before it, and then no tombstone of this cut reaches them.
-    fn delete_range(&self, scope: &Scope) -> Result<()> {
+    fn delete_range<E: From<Error>>(
+        &self,
+        scope: &Scope,
+        mut kept: impl FnMut(Snapshot) -> std::result::Result<Vec<PointBatch>, E>,
+    ) -> std::result::Result<(), E> {
         // One at a time: the cut of another would bring on the flush that this one has to repeat itself for.
         let _delete = self.work.delete.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let seq = self.ask(Order::Cut)??;
+            for batch in kept(self.snapshot())? {
+                self.append(batch)?.wait()?;
+            }
             let created_ms = self.shared.clock.now_us().div_euclid(1_000);
             let committed = self.shared.commit(
                 |version| {

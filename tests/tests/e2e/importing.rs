@@ -23,7 +23,7 @@ const RESIDENT_KB_MAX: u64 = 512 << 10;
 
 /// An export of Apple Health with so many heart rates, one a minute from 2024 on, and an hour of steps a day by watch and
 /// phone.
-fn export(count: i64) -> String {
+pub(crate) fn export(count: i64) -> String {
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<HealthData locale=\"en_US\">\n".to_owned();
     let at = |minute: i64| tests::time::rfc3339(1_704_067_200 + minute * 60).replace('T', " ").replace('Z', " +0000");
     let mut record = |kind: &str, source: &str, unit: &str, start: String, end: String, value: i64| {
@@ -46,13 +46,13 @@ fn export(count: i64) -> String {
     xml + "</HealthData>\n"
 }
 
-async fn send(client: &Client, format: &str, file: impl Into<reqwest::Body>) -> String {
+pub(crate) async fn send(client: &Client, format: &str, file: impl Into<reqwest::Body>) -> String {
     let request = client.request("POST", &format!("/api/v1/imports?format={format}")).body(file);
     let queued = client.send(request).await.expect(202).json();
     queued["id"].as_str().unwrap().to_owned()
 }
 
-async fn until(client: &Client, id: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(client: &Client, id: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let import = client.get(&format!("/api/v1/imports/{id}")).await.expect(200).json();
@@ -64,11 +64,11 @@ async fn until(client: &Client, id: &str, is_wanted: impl Fn(&Value) -> bool) ->
     }
 }
 
-fn has_ended(import: &Value) -> bool {
+pub(crate) fn has_ended(import: &Value) -> bool {
     !["queued", "running"].contains(&import["status"].as_str().unwrap())
 }
 
-async fn count(client: &Client, metric: &str) -> i64 {
+pub(crate) async fn count(client: &Client, metric: &str) -> i64 {
     let range = "start=2024-01-01T00:00:00Z&end=2026-01-01T00:00:00Z";
     let buckets = client.get(&format!("/api/v1/wearables/metric/{metric}?{range}&bucket=1mo&agg=count")).await;
     let buckets = buckets.expect(200).json();

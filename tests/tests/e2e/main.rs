@@ -22,6 +22,8 @@ mod importing;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod setup;

@@ -23,7 +23,7 @@ use crate::import::{Fault, Sink};
 /// Elements inside of each other; Apple has five.
 const DEPTH_MAX: usize = 32;
 /// Bytes of XML between two reports of progress.
-const REPORT_BYTES: u64 = 256 * 1024;
+pub(super) const REPORT_BYTES: u64 = 256 * 1024;
 /// Depth of what stands directly below the root element.
 const DEPTH_OF_RECORDS: usize = 2;
 

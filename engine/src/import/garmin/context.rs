@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, Read};
 use std::rc::Rc;
 
 use super::{SOURCE, fit, reason};
@@ -70,11 +69,6 @@ impl<'s> Context<'s> {
     pub(crate) fn reached_end(&mut self) -> Result<(), Fault> {
         Ok(self.sink.reached(self.read_bytes.get())?)
     }
-
-    /// What was read of the file, as it grows.
-    pub(crate) fn read_bytes(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.read_bytes)
-    }
 }
 
 /// A moment for people, microseconds UTC; made a text only where one is wanted.
@@ -98,26 +92,5 @@ impl fmt::Display for Placed<'_> {
             write!(out, "{part}: ")?;
         }
         self.example.fmt(out)
-    }
-}
-
-/// Counts what is read of the file.
-pub(crate) struct Tracked<R> {
-    source: R,
-    read_bytes: Rc<Cell<u64>>,
-}
-
-impl<R> Tracked<R> {
-    pub(crate) fn new(source: R) -> (Self, Rc<Cell<u64>>) {
-        let read_bytes = Rc::new(Cell::new(0));
-        (Self { source, read_bytes: Rc::clone(&read_bytes) }, read_bytes)
-    }
-}
-
-impl<R: Read> Read for Tracked<R> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(room)?;
-        self.read_bytes.set(self.read_bytes.get() + read as u64);
-        Ok(read)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! .fit ───────────────────────▶ fit: messages ─▶ map: values, counters, nights ─┐
-//! .zip ─▶ archive: one part at a time, parts may be archives ─▶ .fit, JSON ─────┼─▶ Sink
+//! .zip ─▶ import::archive: one part at a time ─▶ parts ─▶ .fit, JSON ────────────┼─▶ Sink
 //! account export: its JSON ─▶ account: nights, totals of days ──────────────────┘
 //! pushed summaries (JSON) ───▶ push ────────────────────────────────────────────▶ Sink
 //! ```
@@ -13,30 +13,27 @@
 //! Not here: day totals of counters (`import::counter` and whoever keeps the readings).
 
 mod account;
-mod archive;
 mod context;
 mod fit;
 mod json;
 mod map;
 mod night;
+mod parts;
 pub mod push;
 mod reason;
 
 use std::io::{BufReader, Read, Seek};
+use std::rc::Rc;
 
-use context::{Context, Tracked};
+use context::Context;
 use night::Nights;
+use parts::Parts;
 
+use super::archive::{self, Archives, READ_BYTES, Tracked};
 use super::{Fault, Sink};
 
 /// The source of every point of this importer.
 pub const SOURCE: &str = "garmin";
-
-/// Bytes that are read of the file at once.
-const READ_BYTES: usize = 64 << 10;
-
-/// What a zip begins with: the signature of its first part, or of the end of an empty one.
-const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
 /// Reads a FIT file, a zip of them, or the export of an account.
 ///
@@ -52,10 +49,11 @@ pub fn read<R: Read + Seek>(mut file: R, sink: &mut dyn Sink) -> Result<(), Faul
     file.by_ref().take(4).read_to_end(&mut head)?;
     file.rewind()?;
     let (file, read_bytes) = Tracked::new(file);
-    let mut context = Context::new(sink, read_bytes);
-    if ZIP.contains(&head.as_slice()) {
+    let mut context = Context::new(sink, Rc::clone(&read_bytes));
+    if archive::begins(&head) {
         let mut nights = Nights::default();
-        let mut archive = archive::Archives::new(&mut context, &mut nights);
+        let mut parts = Parts { context: &mut context, nights: &mut nights };
+        let mut archive = Archives::new(&mut parts, read_bytes);
         let outcome = archive.read(&mut BufReader::with_capacity(READ_BYTES, file));
         // Stopped means that no more may come; else what the parts held back is due, also after a break.
         if !matches!(outcome, Err(Fault::Stopped(_))) {

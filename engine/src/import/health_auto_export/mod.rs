@@ -16,7 +16,8 @@
 //! - **Steps and energy** are pieces of a day, whatever their length, so that what is sent again, by hours or by days,
 //!   replaces or is settled by overlap, and is never summed. The length is read off the dates of the metric in one body: all at
 //!   local midnight are days, all at full hours hours, all at full minutes minutes, and anything else moments. Dates a week
-//!   or more apart are totals of weeks or months, which belong to no day, and are skipped.
+//!   or more apart are totals of weeks or months, which belong to no day, and are skipped. The hour behind a midnight may
+//!   come alone, and looks like a day: [`shorten`] finds it when the hours behind it are known.
 //! - **Sleep** that the app has added up is taken as it says, at `sleepEnd`. Single intervals (`startDate`, `endDate`,
 //!   `value`) become nights as those of an export do, out of what one body holds.
 //!
@@ -32,12 +33,13 @@ use super::apple::maker::{DEVICE_CHARS_MAX, Makers, Origin, RANK_OTHER, RANK_PHO
 use super::apple::sleep::{Sleep, Stage};
 use super::apple::unit::{UNKNOWN_UNIT, energy, rate, temperature};
 use super::apple::{STRAND_ACTIVE, STRAND_BASAL};
+use super::day::Counted;
 use super::{Daily, Fault, Found, Maker, Piece, Sample, Sink, Stop};
 use crate::catalogue::Conversion;
 use crate::time::{DAY_US, HOUR_US, MINUTE_US, SECOND_US};
 
 /// The source of everything that comes from the app.
-const SOURCE: &str = "health_auto_export";
+pub const SOURCE: &str = "health_auto_export";
 /// From here on dates apart are no days.
 const WEEK_US: i64 = 6 * DAY_US;
 
@@ -293,9 +295,24 @@ fn length_us(starts: &[Moment]) -> Option<i64> {
     (!is_apart).then_some(DAY_US)
 }
 
+/// Makes an hour of each of the app's days that is less than what is known of the time behind its begin: a day is never
+/// less than its hours, so it was the hour behind midnight, which came alone.
+pub fn shorten(pieces: &mut [Counted]) {
+    pieces.sort_unstable_by_key(|piece| (piece.strand, piece.start, piece.end));
+    let known = pieces.to_vec();
+    let is_day = |piece: &Counted| piece.end - piece.start == DAY_US;
+    for day in pieces.iter_mut().filter(|piece| is_day(piece)) {
+        let from = known.partition_point(|piece| (piece.strand, piece.start) <= (day.strand, day.start));
+        let behind = known.iter().skip(from).take_while(|piece| piece.strand == day.strand && piece.start < day.end);
+        if behind.filter(|piece| !is_day(piece)).map(|piece| piece.value).sum::<f64>() > day.value {
+            day.end = day.start + HOUR_US;
+        }
+    }
+}
+
 /// All sleep of a night. Newer versions say it; older ones call it `asleep`, or mean by that what belongs to no stage.
 fn asleep(entry: &Entry<'_>) -> Option<f64> {
-    if let Some(total) = entry.total_sleep.0 {
+    if let Some(total) = entry.total_sleep.0.filter(|total| *total > 0.0) {
         return Some(total);
     }
     let stages: f64 = [entry.core, entry.deep, entry.rem].iter().filter_map(|stage| stage.0).sum();

@@ -46,6 +46,27 @@ fn values_are_samples_of_the_device_that_the_app_names() {
 }
 
 #[test]
+fn the_hour_behind_a_midnight_that_came_alone_is_no_day() {
+    let piece = |strand: u8, hour: i64, hours: i64, value: f64| Counted {
+        strand,
+        priority: 0,
+        start: hour * HOUR_US,
+        end: (hour + hours) * HOUR_US,
+        value,
+        offset_s: 0,
+    };
+    let lengths = |mut pieces: Vec<Counted>| {
+        shorten(&mut pieces);
+        pieces.iter().map(|piece| (piece.end - piece.start) / HOUR_US).collect::<Vec<_>>()
+    };
+    assert_eq!(lengths(vec![piece(0, 0, 24, 12.0), piece(0, 8, 1, 700.0), piece(0, 9, 1, 800.0)]), [1, 1, 1]);
+    assert_eq!(lengths(vec![piece(0, 8, 1, 700.0), piece(0, 9, 1, 800.0), piece(0, 0, 24, 1_500.0)]), [24, 1, 1]);
+    // Another day, another quantity, and the days next to it say nothing of it.
+    let others = vec![piece(0, 0, 24, 12.0), piece(0, 24, 24, 900.0), piece(0, 49, 1, 30.0), piece(1, 8, 1, 99.0)];
+    assert_eq!(lengths(others), [24, 24, 1, 1]);
+}
+
+#[test]
 fn steps_are_pieces_as_long_as_their_dates_say() {
     for (dates, length) in [
         (vec!["2021-03-01 00:00:00 +0100"], "2021-03-01T23:00:00Z"),

@@ -39,6 +39,8 @@ pub(crate) struct Stage {
     pub(crate) state: AppState,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: Database,
+    /// What the points are on.
+    pub(crate) disk: SimDisk,
 }
 
 /// Somebody, and their credentials.
@@ -88,14 +90,15 @@ impl Stage {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let place = Place { disk: Arc::new(SimDisk::new(3)), objects: None, ledger: None, clock };
+        let disk = SimDisk::new(3);
+        let place = Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let mail = Mailer::open(&config).unwrap();
         let webhooks = webhooks(&config);
         let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail, webhooks);
         let edge = Edge::new(crate::router::router(state.clone()), state.clone());
-        Self { edge, state, clock: Arc::clone(&database.clock), database }
+        Self { edge, state, clock: Arc::clone(&database.clock), database, disk }
     }
 
     /// As [`Self::on`], with imports that a test has made.

@@ -63,7 +63,7 @@ pub async fn pieces_of(
     Ok(rows)
 }
 
-/// All makers' pieces that begin within a range of days of UTC.
+/// All makers' pieces that begin within a range of days of UTC, in a fixed order.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
@@ -76,7 +76,9 @@ pub async fn pieces_between(
     let found = day_piece::Entity::find()
         .filter(series.pieces())
         .filter(day_piece::Column::Day.between(first, last))
-        .order_by_asc(day_piece::Column::Day);
+        .order_by_asc(day_piece::Column::Day)
+        .order_by_asc(day_piece::Column::Source)
+        .order_by_asc(day_piece::Column::Device);
     found.all(on).await.map_err(at("read pieces of days"))
 }
 
@@ -204,7 +206,7 @@ pub async fn unsettle(on: &impl ConnectionTrait, user_id: &str) -> Result<()> {
     unsettled.map(|_| ()).map_err(at("note that days are not settled"))
 }
 
-/// The totals of a range of local days.
+/// The totals of a range of local days, in their order.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
@@ -214,7 +216,10 @@ pub async fn totals(
     days: RangeInclusive<i64>,
 ) -> Result<Vec<day_total::Model>> {
     let (first, last) = days.into_inner();
-    let found = day_total::Entity::find().filter(series.totals()).filter(day_total::Column::Day.between(first, last));
+    let found = day_total::Entity::find()
+        .filter(series.totals())
+        .filter(day_total::Column::Day.between(first, last))
+        .order_by_asc(day_total::Column::Day);
     found.all(on).await.map_err(at("read totals of days"))
 }
 
@@ -230,6 +235,22 @@ pub async fn put_totals(on: &impl ConnectionTrait, rows: &[day_total::Model]) ->
         let rows = some.iter().cloned().map(IntoActiveModel::into_active_model);
         let put = day_total::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(on).await;
         put.map_err(at("keep totals of days"))?;
+    }
+    Ok(())
+}
+
+/// Forgets the totals of some local days.
+///
+/// # Errors
+/// [`crate::control::Error::Database`].
+pub async fn forget_totals(on: &impl ConnectionTrait, series: Series<'_>, days: &[i64]) -> Result<()> {
+    for some in days.chunks(ROWS_MAX) {
+        let forgotten = day_total::Entity::delete_many()
+            .filter(series.totals())
+            .filter(day_total::Column::Day.is_in(some.iter().copied()))
+            .exec(on)
+            .await;
+        forgotten.map_err(at("forget totals of days"))?;
     }
     Ok(())
 }

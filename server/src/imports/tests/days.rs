@@ -53,6 +53,19 @@ async fn a_piece_that_is_sent_again_replaces_and_the_total_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn samples_of_an_export_that_begin_in_the_same_second_are_all_in_the_total() {
+    let world = World::new().await;
+    let file = steps("Watch", 0, TEN, TEN + 1, 5) + &steps("Watch", 0, TEN, TEN + 60, 60);
+    for _ in 0..2 {
+        world.import("?format=apple_health", &file).await;
+        // The second that both cover counts once.
+        assert_eq!(totals(&world).await, [("2026-05-03T22:00:00Z".to_owned(), 5.0 + 59.0)]);
+        let samples: Vec<f64> = world.points("steps_sample").await.into_iter().map(|point| point.1).collect();
+        assert_eq!(samples, [65.0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_maker_says_of_a_day_stands_above_its_pieces_whichever_comes_first() {
     let midnight = TEN - 10 * HOUR;
     let (said, pieces) = (format!("total {midnight} 9000\n"), steps("Watch", 0, TEN, TEN + HOUR, 800));
@@ -101,6 +114,50 @@ async fn days_are_those_of_the_person_s_time_zone_and_move_with_it() {
     assert_eq!(world.stage.send(Some(&world.ada.token), "PATCH", "/users/me", Some(&zone)).await.0, 200);
     world.import("?format=apple_health", &file).await;
     assert_eq!(world.points("steps").await, [scale, there("2026-05-04T04:00:00Z", 800.0, APPLE_HEALTH)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_time_zone_moves_every_day_that_is_known_and_nothing_beside_it() {
+    let world = World::new().await;
+    let said = |start: i64, value: i64| format!("total {start} {value}\n");
+    // From the evening of one day to the noon of the next; months before as well.
+    let walks: String = [0, -40, -80]
+        .iter()
+        .map(|day| TEN + day * 86_400)
+        .map(|ten| steps("Watch", 0, ten, ten + HOUR, 800) + &steps("Watch", 0, ten + 10 * HOUR, ten + 11 * HOUR, 50))
+        .collect();
+    world.import("?format=apple_health", &walks).await;
+    // What a maker says is a day of its own, and what comes by the API is nobody's to move.
+    world.import("?format=garmin", &said(TEN - 10 * HOUR, 9_000)).await;
+    let beside = json!({"metric": "steps", "value": 5, "unit": "steps", "recorded_at": "2026-04-20T22:00:00Z", "source": "scale"});
+    assert_eq!(world.stage.post(&world.ada.key, "/wearables/ingest", beside).await.0, 201);
+    let zone = |name: &str| json!({"timezone": name});
+    let change = async |name| world.stage.send(Some(&world.ada.token), "PATCH", "/users/me", Some(&zone(name))).await.0;
+    let beside = ("2026-04-20T22:00:00Z", 5.0);
+    let berlin =
+        [("2026-03-24T22:00:00Z", 850.0), beside, ("2026-05-03T22:00:00Z", 850.0), ("2026-05-03T22:00:00Z", 9_000.0)];
+    let window = world.points("steps").await;
+    assert_eq!(window.iter().map(|(at, value, _)| (at.as_str(), *value)).collect::<Vec<_>>(), berlin);
+    // In Auckland, whose day begins at 12:00 of UTC (11:00 until April 5), the evening is the next day.
+    assert_eq!(change("Pacific/Auckland").await, 200);
+    let auckland = [
+        ("2026-03-24T11:00:00Z", 800.0),
+        ("2026-03-25T11:00:00Z", 50.0),
+        beside,
+        ("2026-05-03T12:00:00Z", 800.0),
+        ("2026-05-03T22:00:00Z", 9_000.0),
+        ("2026-05-04T12:00:00Z", 50.0),
+    ];
+    world.until_steps(&auckland).await;
+    assert_eq!(change("America/New_York").await, 200);
+    let new_york =
+        [("2026-03-25T04:00:00Z", 850.0), beside, ("2026-05-03T22:00:00Z", 9_000.0), ("2026-05-04T04:00:00Z", 850.0)];
+    world.until_steps(&new_york).await;
+    assert_eq!(change("UTC").await, 200);
+    world.until_steps(&berlin).await;
+    let path = "/wearables/metric/steps?days=120";
+    let all = world.stage.read(&world.ada.token, path).await;
+    assert_eq!(all["data_points"].as_array().unwrap().len(), 5, "the oldest too: {all}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

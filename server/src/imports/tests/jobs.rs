@@ -124,6 +124,39 @@ async fn goes_on(database: Database) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_finds_the_disk_full_waits_and_goes_on_when_there_is_room() {
+    let world = World::new().await;
+    world.stage.disk.fill_up(0);
+    // The file itself is on another disk than the points.
+    let file = "steps Phone 1 0 60 50\nmany 300000\nsteps Phone 1 60 120 7\n";
+    let id = world.send(&world.ada.token, "?format=apple_health", file).await;
+    let full = async {
+        while world.stage.state.engine.storage().health() != storage::Health::Full {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, full).await.expect("300,000 points are more than a full disk holds");
+    let waiting = world.stage.read(&world.ada.token, &format!("/imports/{id}")).await;
+    assert_eq!(waiting["status"], "running", "{waiting}");
+    assert_eq!(world.files(), [id.as_str()]);
+    world.stage.disk.fill_up(u64::MAX);
+    let done = world.until(&id, |import| import["status"] == "done").await;
+    assert_eq!(done["ingested"], json!({"heart_rate": 300_000, "steps_sample": 2, "steps": 1}));
+    assert_eq!(world.points("heart_rate").await.len(), 300_000);
+    world.until_steps(&[("2026-04-30T22:00:00Z", 57.0)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_waits_for_room_ends_when_its_owner_wants_no_more_of_it() {
+    let world = World::new().await;
+    world.stage.disk.fill_up(0);
+    let id = world.send(&world.ada.token, "?format=apple_health", "many 300000\n").await;
+    world.until(&id, |import| import["status"] == "running").await;
+    assert_eq!(world.stage.send(Some(&world.ada.token), "DELETE", &format!("/imports/{id}"), None).await.0, 204);
+    world.without_files().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_import_of_a_person_and_two_in_all_run_at_once_and_the_others_wait_their_turn() {
     let mut world = World::new().await;
     let (bo, cy) = (world.stage.patient("Bo").await, world.stage.patient("Cy").await);

@@ -3,6 +3,7 @@
 mod days;
 mod jobs;
 mod pushes;
+mod servers;
 mod uploads;
 
 use std::fs::File;
@@ -183,6 +184,21 @@ impl World {
             .collect();
         points.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
         points
+    }
+
+    /// Waits until Ada's totals of steps are as wanted, newest last.
+    async fn until_steps(&self, wanted: &[(&str, f64)]) {
+        let waiting = async {
+            loop {
+                let steps = self.points("steps").await;
+                if steps.iter().map(|(at, value, _)| (at.as_str(), *value)).eq(wanted.iter().copied()) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(waited.is_ok(), "{:?} is not {wanted:?}", self.points("steps").await);
     }
 
     /// Waits until no file is left: a row says that it ended a moment before its file goes.

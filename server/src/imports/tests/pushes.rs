@@ -60,6 +60,45 @@ async fn a_document_of_the_app_counts_no_step_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hours_that_come_one_at_a_time_add_up_to_their_day() {
+    let world = world().await;
+    for (hour, steps) in [(0, 12), (9, 700), (10, 800)] {
+        let date = format!("2026-05-04 {hour:02}:00:00 +0200");
+        let body = json!({"data": {"metrics": [
+            {"name": "step_count", "units": "count", "data": [{"date": date, "qty": steps, "source": "iPhone"}]},
+        ]}});
+        assert_eq!(world.stage.post(&world.ada.write_key, APP_PUSH, body).await.0, 200);
+    }
+    world.until_steps(&[("2026-05-03T22:00:00Z", 1_512.0)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_has_summed_up_of_watch_and_phone_counts_once_beside_their_export() {
+    let world = world().await;
+    let record = |source: &str, minutes: &str, value: i64| {
+        let (start, end) = minutes.split_once('-').unwrap();
+        format!(
+            "<Record type=\"HKQuantityTypeIdentifierStepCount\" sourceName=\"{source}\" unit=\"count\" \
+             startDate=\"2026-05-04 {start}:00 +0200\" endDate=\"2026-05-04 {end}:00 +0200\" value=\"{value}\"/>"
+        )
+    };
+    // A walk of twenty minutes that watch and phone have seen, and one behind what the app sent.
+    let export = format!(
+        "<HealthData>{}{}{}</HealthData>",
+        record("Watch", "10:20-10:40", 2_000),
+        record("iPhone", "10:21-10:41", 1_900),
+        record("Watch", "12:00-12:10", 900)
+    );
+    let hours = json!({"data": {"metrics": [{"name": "step_count", "units": "count", "data": [
+        {"date": "2026-05-04 10:00:00 +0200", "qty": 2_050, "source": "Watch|iPhone"},
+        {"date": "2026-05-04 11:00:00 +0200", "qty": 7, "source": "iPhone"},
+    ]}]}});
+    assert_eq!(world.import("?format=apple_health", &export).await["status"], "done");
+    assert_eq!(world.stage.post(&world.ada.write_key, APP_PUSH, hours).await.0, 200);
+    world.until_steps(&[("2026-05-03T22:00:00Z", 2_050.0 + 7.0 + 900.0)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_a_document_that_is_broken_nothing_is_kept() {
     let world = world().await;
     for (path, body) in

@@ -4,10 +4,17 @@ use std::sync::Weak;
 
 use super::*;
 
-/// A clock that does something else first, once, when it is asked for the time.
+/// A clock that does something else first, once, when the thread of the test asks it for the time.
 struct Interrupted {
     clock: ManualClock,
+    thread: std::thread::ThreadId,
     first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Interrupted {
+    fn new() -> Self {
+        Self { clock: ManualClock::at(NOW_US), thread: std::thread::current().id(), first: Mutex::new(None) }
+    }
 }
 
 impl std::fmt::Debug for Interrupted {
@@ -18,7 +25,8 @@ impl std::fmt::Debug for Interrupted {
 
 impl Clock for Interrupted {
     fn now_us(&self) -> i64 {
-        let first = self.first.lock().unwrap().take();
+        let is_ours = std::thread::current().id() == self.thread;
+        let first = is_ours.then(|| self.first.lock().unwrap().take()).flatten();
         if let Some(first) = first {
             first();
         }
@@ -37,7 +45,7 @@ fn range(storage: &Storage, letter: char) -> Deletion {
 #[test]
 fn points_that_are_flushed_and_merged_between_the_cut_and_its_commit_do_not_undo_a_deletion() {
     let disk = SimDisk::new(1);
-    let clock = Arc::new(Interrupted { clock: ManualClock::at(NOW_US), first: Mutex::new(None) });
+    let clock = Arc::new(Interrupted::new());
     let place = Place { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..place(&disk) };
     let storage = Arc::new(Storage::open(place, config(), Box::new(|_| ())).unwrap());
     append(&storage, user('a'), 5).unwrap();
@@ -60,6 +68,73 @@ fn points_that_are_flushed_and_merged_between_the_cut_and_its_commit_do_not_undo
     assert_eq!(storage.shared.state().version.tombstones, []);
     drop(storage);
     assert_eq!(rows(&open(&disk).unwrap()).unwrap(), 9);
+}
+
+/// Deletes all of a user but the newest two points, which `kept` counts.
+fn delete_but_two(storage: &Storage, letter: char, kept: &mut u32) -> Result<()> {
+    let metric = storage.metric("heart_rate").unwrap();
+    storage.delete_but(user(letter), metric, TimeRange::ALL, |_| {
+        *kept += 1;
+        Ok(vec![points(storage, user(letter), 2)])
+    })
+}
+
+#[test]
+fn what_a_deletion_keeps_is_there_whenever_it_is_killed() {
+    let mut seen = std::collections::BTreeSet::new();
+    for call in 1.. {
+        let disk = SimDisk::new(call);
+        let storage = open(&disk).unwrap();
+        append(&storage, user('a'), 5).unwrap();
+        append(&storage, user('b'), 7).unwrap();
+        disk.crash_at(call);
+        let outcome = delete_but_two(&storage, 'a', &mut 0);
+        if !disk.is_off() {
+            outcome.unwrap();
+            assert_eq!(rows(&storage).unwrap(), 2 + 7);
+            break;
+        }
+        let survivor = disk.crash();
+        drop(storage);
+        let left = rows(&open(&survivor).unwrap()).unwrap();
+        assert!(left == 5 + 7 || left == 2 + 7, "killed at call {call}: {left}");
+        seen.insert(left);
+    }
+    assert_eq!(seen.len(), 2, "killed before and behind: {seen:?}");
+}
+
+#[test]
+fn what_a_deletion_keeps_is_kept_again_where_a_flush_has_come_between() {
+    let disk = SimDisk::new(1);
+    let clock = Arc::new(Interrupted::new());
+    let place = Place { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..place(&disk) };
+    let storage = Arc::new(Storage::open(place, config(), Box::new(|_| ())).unwrap());
+    append(&storage, user('a'), 5).unwrap();
+    append(&storage, user('b'), 7).unwrap();
+    let there: Weak<Storage> = Arc::downgrade(&storage);
+    let mut kept = 0;
+    let metric = storage.metric("heart_rate").unwrap();
+    let deleted: Result<()> = storage.delete_but(user('a'), metric, TimeRange::ALL, |_| {
+        kept += 1;
+        let there = Weak::clone(&there);
+        *clock.first.lock().unwrap() = (kept == 1)
+            .then(|| -> Box<dyn FnOnce() + Send> { Box::new(move || there.upgrade().unwrap().compact().unwrap()) });
+        Ok(vec![points(&storage, user('a'), 2)])
+    });
+    deleted.unwrap();
+    assert_eq!((kept, rows(&storage).unwrap()), (2, 2 + 7));
+    storage.compact().unwrap();
+    assert_eq!(rows(&storage).unwrap(), 2 + 7, "and when it is physical");
+}
+
+#[test]
+fn a_deletion_that_cannot_keep_what_it_wants_to_deletes_nothing() {
+    let storage = open(&SimDisk::new(1)).unwrap();
+    append(&storage, user('a'), 5).unwrap();
+    let metric = storage.metric("heart_rate").unwrap();
+    let refused: Result<()> = storage.delete_but(user('a'), metric, TimeRange::ALL, |_| Err(Error::Closed));
+    assert!(matches!(refused, Err(Error::Closed)));
+    assert_eq!(rows(&storage).unwrap(), 5);
 }
 
 #[test]

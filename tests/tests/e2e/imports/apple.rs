@@ -4,49 +4,14 @@
 //! The real export is the one that `ipyhealth` publishes for its own tests (MIT licence): taken from the package registry
 //! by name and version, never copied into this repository.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use engine::import::{Daily, Fault, Found, Sink, Stop, apple};
-use serde_json::{Value, json};
+use engine::import::{Fault, apple};
 use tests::python;
 
-/// What an importer says, a line each.
-#[derive(Debug, Default)]
-struct Lines {
-    text: String,
-    skipped: BTreeMap<&'static str, usize>,
-}
-
-impl Sink for Lines {
-    fn found(&mut self, found: Found<'_>) -> Result<(), Stop> {
-        let line = match found {
-            Found::Sample(sample) => json!({
-                "metric": sample.metric, "value": sample.value, "at": sample.recorded_at,
-                "source": sample.maker.source, "device": sample.maker.device,
-            }),
-            Found::Piece(piece) => json!({
-                "metric": if piece.daily == Daily::Steps { "steps" } else { "calories" },
-                "value": piece.value, "at": piece.start, "end": piece.end, "strand": piece.strand, "rank": piece.rank,
-                "offset_s": piece.offset_s, "source": piece.maker.source, "device": piece.maker.device,
-            }),
-            other => json!({"unexpected": format!("{other:?}")}),
-        };
-        writeln!(self.text, "{line}").unwrap();
-        Ok(())
-    }
-
-    fn skipped(&mut self, reason: &'static str, _: &dyn fmt::Display) {
-        *self.skipped.entry(reason).or_default() += 1;
-    }
-
-    fn reached(&mut self, _: u64) -> Result<(), Stop> {
-        Ok(())
-    }
-}
+use super::lines::Lines;
 
 /// Runs the script that knows the truth; what it printed.
 fn truth(python: &Path, arguments: &[&str]) -> String {
@@ -57,13 +22,10 @@ fn truth(python: &Path, arguments: &[&str]) -> String {
 }
 
 /// Reads an export, and puts what was found beside it.
-fn read(export: &Path) -> (PathBuf, Result<(), Fault>, Lines) {
+fn read(export: &Path) -> (PathBuf, Result<(), Fault>) {
     let mut lines = Lines::default();
     let outcome = apple::read(File::open(export).unwrap(), &mut lines);
-    let found = export.with_extension("found.ndjson");
-    let skipped: Value = lines.skipped.iter().map(|(reason, count)| (*reason, *count)).collect();
-    std::fs::write(&found, format!("{}{}\n", lines.text, json!({"skipped": skipped}))).unwrap();
-    (found, outcome, lines)
+    (lines.write_beside(export), outcome)
 }
 
 #[test]
@@ -85,7 +47,7 @@ fn a_real_export_agrees_with_expat_value_by_value() {
     let own = tempfile::tempdir().unwrap();
     let copy = own.path().join("export.xml");
     std::fs::copy(&export, &copy).unwrap();
-    let (found, outcome, _) = read(&copy);
+    let (found, outcome) = read(&copy);
     outcome.unwrap();
     let report = truth(&python, &["compare", copy.to_str().unwrap(), found.to_str().unwrap()]);
     assert!(report.contains("heart_rate: 350"), "{report}");
@@ -99,7 +61,7 @@ fn generated_exports_agree_with_what_their_generator_knows() {
         let export = folder.path().join(format!("{seed}.zip"));
         let known = folder.path().join(format!("{seed}.truth.ndjson"));
         truth(&python, &["generate", seed, export.to_str().unwrap(), known.to_str().unwrap()]);
-        let (found, outcome, _) = read(&export);
+        let (found, outcome) = read(&export);
         outcome.unwrap();
         let report = truth(&python, &["agree", known.to_str().unwrap(), found.to_str().unwrap()]);
         for metric in ["heart_rate", "spo2", "body_temperature", "hrv", "hrv_sdnn", "steps", "calories", "sleep_deep"] {

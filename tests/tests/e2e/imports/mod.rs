@@ -2,3 +2,5 @@
 
 mod apple;
 mod garmin;
+mod health_auto_export;
+mod lines;

@@ -5,8 +5,9 @@ use std::io::Cursor;
 use proptest::prelude::*;
 
 use super::sink::Seen;
-use super::writer::{Fit, MAY, Pack, U8, U16, U32, heart_rates, zip};
+use super::writer::{Fit, MAY, U8, U16, U32, heart_rates};
 use crate::import::Fault;
+use crate::import::archive::tests::{Pack, zip};
 
 /// Some of everything that a file can hold.
 fn everything() -> Vec<u8> {

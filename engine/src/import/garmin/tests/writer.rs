@@ -1,6 +1,4 @@
-//! Writes FIT files and archives, for tests: from the public descriptions, sharing nothing with what reads them.
-
-use std::io::Write;
+//! Writes FIT files, for tests: from the public description, sharing nothing with what reads them.
 
 /// A date of the format: 2024-05-01T00:00:00Z.
 pub(crate) const MAY: u32 = 1_083_456_000;
@@ -94,51 +92,4 @@ pub(crate) fn heart_rates(rates: &[u8]) -> Vec<u8> {
         file.message(1, &[&(MAY + second).to_le_bytes(), &[*rate]]);
     }
     file.file()
-}
-
-/// How a part of an archive is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pack {
-    Stored,
-    Deflated,
-    /// Deflated, with sums and sizes behind, as Java and a pipe write it.
-    Streamed,
-}
-
-/// A zip with its parts, without a central directory's entries: its end alone.
-pub(crate) fn zip(parts: &[(&str, &[u8], Pack)]) -> Vec<u8> {
-    let mut zip = Vec::new();
-    for (name, content, pack) in parts {
-        let mut sum = flate2::Crc::new();
-        sum.update(content);
-        let packed = if *pack == Pack::Stored {
-            content.to_vec()
-        } else {
-            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(content).unwrap();
-            encoder.finish().unwrap()
-        };
-        let sizes = [u32::try_from(packed.len()).unwrap(), u32::try_from(content.len()).unwrap()];
-        let streamed = *pack == Pack::Streamed;
-        zip.extend(b"PK\x03\x04\x14\0");
-        zip.extend(if streamed { [8, 0] } else { [0, 0] });
-        zip.extend(if *pack == Pack::Stored { [0, 0] } else { [8, 0] });
-        zip.extend([0; 4]);
-        for number in [sum.sum(), sizes[0], sizes[1]] {
-            zip.extend(if streamed { 0 } else { number }.to_le_bytes());
-        }
-        zip.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
-        zip.extend([0; 2]);
-        zip.extend(name.as_bytes());
-        zip.extend(&packed);
-        if streamed {
-            zip.extend(b"PK\x07\x08");
-            for number in [sum.sum(), sizes[0], sizes[1]] {
-                zip.extend(number.to_le_bytes());
-            }
-        }
-    }
-    zip.extend(b"PK\x05\x06");
-    zip.extend([0; 18]);
-    zip
 }

@@ -17,18 +17,20 @@
 
 use std::io::{BufRead, Read};
 
+use super::super::Fault;
 use super::{Counted, broken};
-use crate::import::Fault;
 
 const HEADER_BYTES: usize = 30;
 
 /// So much of a name is shown.
 const NAME_CHARACTERS_MAX: usize = 200;
 
-const PART: &[u8; 4] = b"PK\x03\x04";
+pub(super) const PART: &[u8; 4] = b"PK\x03\x04";
 const DESCRIPTOR: &[u8; 4] = b"PK\x07\x08";
+/// The end of an archive.
+pub(super) const END: &[u8; 4] = b"PK\x05\x06";
 /// What stands behind the last part: the directory, its end in two forms, or something on top of it.
-const BEHIND: [&[u8; 4]; 4] = [b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x08"];
+const BEHIND: [&[u8; 4]; 4] = [b"PK\x01\x02", END, b"PK\x06\x06", b"PK\x06\x08"];
 
 /// How a part is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,13 +123,14 @@ pub(super) fn descriptor(
         fill(source, &mut first)?;
     }
     let sum = u32::from_le_bytes(first);
-    // Both sizes, of 4 bytes each or of 8: the size that came out tells, or else what begins behind.
+    // Both sizes, of 4 bytes each or of 8: the size that came out tells, or else what begins behind. Of more than 4 GiB
+    // some phones write the lower half alone.
     let mut sizes = [0; 8];
     fill(source, &mut sizes)?;
     let size = sizes.get(4..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u32::from_le_bytes);
-    let is_short = match inflated {
-        Some((bytes, _)) => u64::from(size) == bytes,
-        None => source.fill_buf().map_err(Fault::Io)?.starts_with(b"PK"),
+    let is_short = match inflated.map(|(bytes, _)| bytes & u64::from(u32::MAX)) {
+        Some(low) if low != 0 => u64::from(size) == low,
+        _ => source.fill_buf().map_err(Fault::Io)?.starts_with(b"PK"),
     };
     if is_short {
         return Ok(inflated.map(|_| sum));
@@ -155,4 +158,53 @@ fn shown(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
     let characters: Vec<char> = name.chars().filter(|character| !character.is_control()).collect();
     characters.iter().skip(characters.len().saturating_sub(NAME_CHARACTERS_MAX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a descriptor of a part that inflated to so many bytes; how much of it was taken.
+    fn taken(inflated_bytes: u64, sizes: &[u8], is_marked: bool) -> Result<u64, Fault> {
+        let part = Part {
+            name: "a".to_owned(),
+            method: Method::Deflated,
+            is_encrypted: false,
+            has_descriptor: true,
+            sum: 0,
+            compressed_bytes: None,
+        };
+        let mark: &[u8] = if is_marked { DESCRIPTOR } else { b"" };
+        let bytes = [mark, &7_u32.to_le_bytes(), sizes, b"PK\x01\x02"].concat();
+        let mut source = Counted { source: &mut &bytes[..], at: 0 };
+        let sum = descriptor(&mut source, &part, Some((inflated_bytes, 7)))?;
+        assert_eq!(sum, Some(7));
+        Ok(source.at)
+    }
+
+    #[test]
+    fn a_descriptor_is_read_in_all_of_its_forms() {
+        let (short, long) = (
+            |packed: u32, size: u32| [packed.to_le_bytes(), size.to_le_bytes()].concat(),
+            |packed: u64, size: u64| [packed.to_le_bytes(), size.to_le_bytes()].concat(),
+        );
+        const GIB_4: u64 = 1 << 32;
+        for (bytes, sizes) in [
+            (5, short(3, 5)),
+            (5, long(3, 5)),
+            (0, short(2, 0)),
+            (0, long(2, 0)),
+            (GIB_4 + 5, long(9, GIB_4 + 5)),
+            (GIB_4, long(9, GIB_4)),
+            // As it should not be, and is.
+            (GIB_4 + 5, short(9, 5)),
+            (GIB_4, short(9, 0)),
+        ] {
+            for is_marked in [false, true] {
+                let expected = 4 + 4 * u64::from(is_marked) + sizes.len() as u64;
+                assert_eq!(taken(bytes, &sizes, is_marked).unwrap(), expected, "{bytes} {sizes:?}");
+            }
+        }
+        assert!(matches!(taken(5, &long(3, 6), false), Err(Fault::Broken { .. })));
+    }
 }
