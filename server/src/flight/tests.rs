@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
+use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables, SqlInfo};
 use arrow_flight::{FlightInfo, Ticket};
@@ -50,6 +51,22 @@ impl Scene {
             client.set_header(*name, value.as_str());
         }
         client
+    }
+}
+
+impl Scene {
+    /// The first batch of many megabytes of Ada's rows is there, and the query goes on.
+    async fn long(&self, who: &Person) -> FlightRecordBatchStream {
+        for nth in 0..150 {
+            self.stage.heart_rate(&self.ada, 60.0, 2.0 + f64::from(nth) / 100.0).await;
+        }
+        let mut client = self.client(Some(&who.key)).await;
+        let sql = "SELECT a.recorded_at, b.recorded_at AS at, c.value FROM points a, points b, points c";
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        let mut rows = client.do_get(ticket(&info)).await.unwrap();
+        rows.try_next().await.unwrap().unwrap();
+        self.stage.queries_running(1).await;
+        rows
     }
 }
 
@@ -106,6 +123,69 @@ async fn a_grant_that_ends_between_ticket_and_rows_shows_nothing() {
     scene.stage.revoke(&scene.ada, &scene.grant).await;
     assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), Vec::<f64>::new());
     assert_eq!(scene.stage.read(&scene.ada.token, "/audit").await["records"], json!([]));
+}
+
+#[tokio::test]
+async fn a_session_sees_no_rows_behind_the_end_of_a_grant() {
+    let scene = Scene::new().await;
+    let mut doctor = scene.client(Some(&scene.doctor.key)).await;
+    let mut prepared = doctor.prepare(VALUES.to_owned(), None).await.unwrap();
+    let info = prepared.execute().await.unwrap();
+    assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), [60.0, 62.0]);
+    assert_eq!(values(&mut doctor, VALUES).await.unwrap(), [60.0, 62.0]);
+    scene.stage.revoke(&scene.ada, &scene.grant).await;
+    assert_eq!(values(&mut doctor, VALUES).await.unwrap(), Vec::<f64>::new());
+    let info = prepared.execute().await.unwrap();
+    assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), Vec::<f64>::new());
+    assert_eq!(scene.stage.read(&scene.ada.token, "/audit").await["records"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn rows_break_off_when_a_grant_ends_while_they_leave() {
+    let scene = Scene::new().await;
+    let mut rows = scene.long(&scene.doctor).await;
+    scene.stage.revoke(&scene.ada, &scene.grant).await;
+    scene.stage.clock.advance(Duration::from_secs(1));
+    let mut left = 0;
+    let broken = loop {
+        match rows.try_next().await {
+            Ok(Some(batch)) => left += batch.num_rows(),
+            Ok(None) => panic!("it came to its end"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(left < 400_000 && broken.contains("no active grant"), "{left} rows left before: {broken}");
+    scene.stage.queries_running(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_its_query() {
+    let scene = Scene::new().await;
+    let rows = scene.long(&scene.ada).await;
+    drop(rows);
+    scene.stage.queries_running(0).await;
+}
+
+#[tokio::test]
+async fn a_bound_that_is_hit_is_told_behind_the_rows() {
+    let scene = Scene::new().await;
+    let rows = scene.long(&scene.ada).await;
+    let told = rows.try_collect::<Vec<_>>().await.unwrap_err().to_string();
+    assert!(told.contains("exhausted") && told.contains("1000000 rows"), "{told}");
+}
+
+#[tokio::test]
+async fn no_row_leaves_where_the_record_cannot_be_written() {
+    use sea_orm::ConnectionTrait as _;
+    let scene = Scene::new().await;
+    let broken = "CREATE TRIGGER t BEFORE INSERT ON audit_records BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    scene.stage.state.control.read().execute_unprepared(broken).await.unwrap();
+    let mut doctor = scene.client(Some(&scene.doctor.key)).await;
+    values(&mut doctor, VALUES).await.unwrap_err();
+    let mut prepared = doctor.prepare(VALUES.to_owned(), None).await.unwrap();
+    let info = prepared.execute().await.unwrap();
+    batches(&mut doctor, &info).await.unwrap_err();
+    assert_eq!(values(&mut scene.client(Some(&scene.ada.key)).await, VALUES).await.unwrap(), [60.0, 62.0]);
 }
 
 #[tokio::test]

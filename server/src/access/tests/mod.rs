@@ -13,6 +13,7 @@ mod walk;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -31,6 +32,8 @@ use crate::state::AppState;
 use crate::webhooks::Webhooks;
 
 const PASSWORD: &str = "correct horse";
+/// Longest wait for what happens beside a test.
+const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 /// A server in this process.
@@ -39,6 +42,7 @@ pub(crate) struct Stage {
     pub(crate) state: AppState,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: Database,
+    pub(crate) disk: SimDisk,
 }
 
 /// Somebody, and their credentials.
@@ -88,14 +92,15 @@ impl Stage {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let place = Place { disk: Arc::new(SimDisk::new(3)), objects: None, ledger: None, clock };
+        let disk = SimDisk::new(3);
+        let place = Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
         let mail = Mailer::open(&config).unwrap();
         let webhooks = webhooks(&config);
         let state = AppState::new(Arc::new(engine), database.control.clone(), auth, Arc::new(config), mail, webhooks);
         let edge = Edge::new(crate::router::router(state.clone()), state.clone());
-        Self { edge, state, clock: Arc::clone(&database.clock), database }
+        Self { edge, state, clock: Arc::clone(&database.clock), database, disk }
     }
 
     /// As [`Self::on`], with imports that a test has made.
@@ -248,7 +253,7 @@ impl Stage {
 
     /// What time it was in RFC 3339 so many days ago; days to come are negative.
     pub(crate) fn ago(&self, days: f64) -> String {
-        let span = std::time::Duration::from_secs_f64(days.abs() * 86_400.0);
+        let span = Duration::from_secs_f64(days.abs() * 86_400.0);
         let span_us = i64::try_from(span.as_micros()).unwrap();
         let now_us = self.state.clock.now_us();
         engine::time::format(if days < 0.0 { now_us + span_us } else { now_us - span_us })
@@ -268,6 +273,18 @@ impl Stage {
     pub(crate) async fn heart_rate(&self, patient: &Person, value: f64, days_ago: f64) {
         let point = json!({"metric": "heart_rate", "value": value, "unit": "bpm", "recorded_at": self.ago(days_ago), "source": "w"});
         assert_eq!(self.post(&patient.key, "/wearables/ingest", point).await.0, 201);
+    }
+
+    /// Waits until so many queries in SQL run.
+    pub(crate) async fn queries_running(&self, expected: u32) {
+        let line = format!("avycenna_queries_running {expected}\n");
+        let state = &self.state;
+        let reached = async {
+            while !state.metrics.render(&storage::Health::Writable, state.engine.storage().metrics()).contains(&line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, reached).await.unwrap_or_else(|_| panic!("never {expected} queries"));
     }
 }
 
