@@ -79,12 +79,14 @@ async fn queries_are_bounded_in_number() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_ends_its_query() {
-    let clinic = Clinic::bounded(|_| {}).await;
+    let clinic = Clinic::bounded(|config| config.storage.query_s = 600).await;
     let pieces = clinic.begun().await;
     drop(pieces);
     clinic.running(0).await;
     // One that gives up before the answer begins.
-    let endless = json!({"sql": "SELECT count(*) FROM points a, points b, points c, points d, points e WHERE a.value + b.value + c.value + d.value > e.value"});
+    // Of what stands on the left of a join all is kept: so this takes time alone, and no bound ends it.
+    let pairs = "SELECT x.value / y.value AS v FROM points x, points y";
+    let endless = json!({"sql": format!("SELECT sum(a.value / b.v) FROM points a, (SELECT b.value / c.v AS v FROM points b, ({pairs}) c) b")});
     let waiting = clinic.stage.answer(asking(&clinic.ada.key, &endless, None));
     tokio::select! {
         response = waiting => panic!("{:?}", response.status()),
@@ -105,7 +107,41 @@ async fn an_answer_that_nobody_takes_gives_its_place_back() {
             None => panic!("it came to its end"),
         }
     };
-    assert!(std::error::Error::source(&broken).is_some_and(|source| source.to_string().contains("1000 ms")), "{broken:?}");
+    assert!(
+        std::error::Error::source(&broken).is_some_and(|source| source.to_string().contains("1000 ms")),
+        "{broken:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_says_why_and_passes_for_no_whole_one() {
+    let clinic = Clinic::bounded(|config| config.storage.query_rows_max = 100_000).await;
+    let ask = async |format: &str| {
+        // What a Parquet file cannot make small.
+        let sql = LONG.replace("c.value", "c.value, random()");
+        let body = json!({"sql": sql, "format": format});
+        let response = clinic.stage.answer(asking(&clinic.ada.key, &body, None)).await;
+        assert_eq!(response.status(), 200, "{format}");
+        let mut pieces = response.into_body().into_data_stream();
+        let mut bytes = Vec::new();
+        loop {
+            match pieces.next().await {
+                Some(Ok(piece)) => bytes.extend(piece),
+                Some(Err(_)) => break bytes,
+                None => panic!("{format}: it came to its end"),
+            }
+        }
+    };
+    let detail = "the query hit its bound: 100000 rows in one answer";
+    let json: Value = serde_json::from_slice(&ask("json").await).unwrap();
+    assert_eq!(json["error"], json!({"status": 413, "detail": detail}));
+    assert_eq!((json.get("row_count"), json["rows"][0].as_array().unwrap().len()), (None, 4));
+    let csv = String::from_utf8(ask("csv").await).unwrap();
+    assert!(csv.ends_with(&format!("\n\"error 413: {detail}\"\n")), "{}", &csv[csv.len() - 200..]);
+    let (arrow, parquet) = (ask("arrow").await, ask("parquet").await);
+    assert!(!arrow.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), "an end of Arrow's stream");
+    assert!(!parquet.ends_with(b"PAR1"), "an end of Parquet");
+    clinic.running(0).await;
 }
 
 #[tokio::test]

@@ -113,6 +113,22 @@ async fn everybody_sees_their_own_rows_and_those_that_were_granted() {
 }
 
 #[tokio::test]
+async fn a_grant_that_runs_out_shows_nothing_more() {
+    let clinic = Clinic::new().await;
+    let other = clinic.stage.doctor("Other").await;
+    let until = clinic.stage.ago(-0.005);
+    let body = json!({"patient_email": clinic.ada.email, "permissions": ["wearables"], "expires_at": until});
+    let (status, grant) = clinic.stage.post(&other.token, "/grants/invite", body).await;
+    assert_eq!(status, 201, "{grant}");
+    clinic.stage.accept(&clinic.ada, grant["id"].as_str().unwrap()).await;
+    let sql = "SELECT count(*) FROM points";
+    assert_eq!(clinic.rows(&other.key, sql).await, json!([[2]]));
+    clinic.stage.clock.advance(Duration::from_mins(10));
+    assert_eq!(clinic.rows(&other.key, sql).await, json!([[0]]));
+    assert_eq!(clinic.trail(&clinic.ada).await.len(), 1);
+}
+
+#[tokio::test]
 async fn no_statement_shows_anything_of_a_patient_who_did_not_let_one_in() {
     let clinic = Clinic::new().await;
     let storage = Arc::clone(clinic.stage.state.engine.storage());
