@@ -73,16 +73,23 @@ impl Stage {
 
     /// As [`Self::on`], with webhooks that a test has made.
     pub(crate) async fn with(database: Database, webhooks: impl FnOnce(&Config) -> Webhooks) -> Self {
-        Self::set_up(database, |_| {}, webhooks).await
+        Self::set_up(database, SimDisk::new(3), |_| {}, webhooks).await
     }
 
     /// As [`Self::on`], with settings that a test has changed.
     pub(crate) async fn changed(database: Database, change: impl FnOnce(&mut Config)) -> Self {
-        Self::set_up(database, change, |config| Webhooks::open(config).unwrap()).await
+        Self::set_up(database, SimDisk::new(3), change, |config| Webhooks::open(config).unwrap()).await
+    }
+
+    /// The server behind a power failure, on what its disk has kept and on the same database.
+    pub(crate) async fn restarted(&self) -> Self {
+        let webhooks = |config: &Config| Webhooks::open(config).unwrap();
+        Self::set_up(self.database.again().await, self.disk.crash(), |_| {}, webhooks).await
     }
 
     async fn set_up(
         database: Database,
+        disk: SimDisk,
         change: impl FnOnce(&mut Config),
         webhooks: impl FnOnce(&Config) -> Webhooks,
     ) -> Self {
@@ -92,7 +99,6 @@ impl Stage {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let disk = SimDisk::new(3);
         let place = Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
@@ -277,14 +283,18 @@ impl Stage {
 
     /// Waits until so many queries in SQL run.
     pub(crate) async fn queries_running(&self, expected: u32) {
-        let line = format!("avycenna_queries_running {expected}\n");
+        self.shown(&format!("avycenna_queries_running {expected}\n")).await;
+    }
+
+    /// Waits until a line is in the metrics.
+    pub(crate) async fn shown(&self, line: &str) {
         let state = &self.state;
         let reached = async {
-            while !state.metrics.render(&storage::Health::Writable, state.engine.storage().metrics()).contains(&line) {
+            while !state.metrics.render(&storage::Health::Writable, state.engine.storage().metrics()).contains(line) {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, reached).await.unwrap_or_else(|_| panic!("never {expected} queries"));
+        tokio::time::timeout(DEADLINE, reached).await.unwrap_or_else(|_| panic!("never {line}"));
     }
 }
 

@@ -1,12 +1,17 @@
 //! Flight SQL from outside, by the client that its authors wrote.
 
+mod connections;
+
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables, SqlInfo};
+use arrow_flight::sql::{
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo, SqlInfo, XdbcDataType,
+};
 use arrow_flight::{FlightInfo, Ticket};
 use futures::TryStreamExt as _;
 use serde_json::json;
@@ -32,6 +37,11 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let stage = Stage::new().await;
+        let bounds = Bounds::of(&stage.state.config);
+        Self::of(stage, bounds).await
+    }
+
+    async fn of(stage: Stage, bounds: Bounds) -> Self {
         let (doctor, ada, eve) = (stage.doctor("Doc").await, stage.patient("Ada").await, stage.patient("Eve").await);
         for (person, value) in [(&ada, 60.0), (&ada, 62.0), (&eve, 161.0)] {
             stage.heart_rate(person, value, value / 60.0).await;
@@ -40,7 +50,8 @@ impl Scene {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(stage.state.clone(), listener, stop.clone(), Duration::from_secs(20)));
+        let serving =
+            tokio::spawn(serve_within(bounds, stage.state.clone(), listener, stop.clone(), Duration::from_secs(20)));
         Self { stage, doctor, ada, eve, grant, address, stop, serving }
     }
 
@@ -100,6 +111,15 @@ async fn rows_and_records_are_those_of_http() {
     assert_eq!((&trail["records"][0]["sql"], &trail["records"][0]["what"]), (&json!(VALUES), &json!("sql")));
     assert_eq!((trail["records"].as_array().unwrap().len(), &trail["records"][0]["address"]), (1, &json!("127.0.0.1")));
     assert_eq!(scene.stage.read(&scene.eve.token, "/audit").await["records"], json!([]));
+    // It is who fetches that stands there, by what they fetch with.
+    let info = doctor.execute(VALUES.to_owned(), None).await.unwrap();
+    batches(&mut scene.client(Some(&scene.doctor.token)).await, &info).await.unwrap();
+    let means = async || {
+        let trail = scene.stage.read(&scene.ada.token, "/audit").await;
+        let records = trail["records"].as_array().unwrap().iter();
+        records.map(|record| record["means"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(means().await, ["token", "key"]);
     // Texts arrive as texts, and a statement without rows has columns.
     let info = doctor.execute("SELECT metric, recorded_at FROM points WHERE value < 0".to_owned(), None).await.unwrap();
     let schema = info.clone().try_decode_schema().unwrap();
@@ -293,6 +313,54 @@ async fn drivers_find_the_tables() {
     assert_eq!(tables[0].num_columns(), 5, "with their columns");
     let info = ada.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap();
     assert_eq!(batches(&mut ada, &info).await.unwrap()[0].num_rows(), 1);
+}
+
+#[tokio::test]
+async fn drivers_find_keys_and_types() {
+    let scene = Scene::new().await;
+    let mut ada = scene.client(Some(&scene.ada.key)).await;
+    for (table, expected) in [
+        ("points", vec!["metric", "user_id", "recorded_at", "source", "source_device_id"]),
+        ("metrics", vec!["metric"]),
+        ("latest", vec!["metric", "user_id"]),
+        ("users", vec![]),
+    ] {
+        let asked =
+            CommandGetPrimaryKeys { catalog: None, db_schema: Some("public".to_owned()), table: table.to_owned() };
+        let info = ada.get_primary_keys(asked).await.unwrap();
+        let keys = batches(&mut ada, &info).await.unwrap();
+        let columns: Vec<_> =
+            keys.iter().flat_map(|batch| batch.column(3).as_string::<i32>().iter()).flatten().collect();
+        assert_eq!(columns, expected, "{table}");
+        assert_eq!(info.try_decode_schema().unwrap().field(5).name(), "key_sequence");
+    }
+    let elsewhere =
+        CommandGetPrimaryKeys { catalog: None, db_schema: Some("pg".to_owned()), table: "points".to_owned() };
+    let info = ada.get_primary_keys(elsewhere).await.unwrap();
+    assert_eq!(batches(&mut ada, &info).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    let table = || "points".to_owned();
+    let exported = CommandGetExportedKeys { catalog: None, db_schema: None, table: table() };
+    let imported = CommandGetImportedKeys { catalog: None, db_schema: None, table: table() };
+    let crossing = CommandGetCrossReference {
+        pk_catalog: None,
+        pk_db_schema: None,
+        pk_table: table(),
+        fk_catalog: None,
+        fk_db_schema: None,
+        fk_table: table(),
+    };
+    let exported = ada.get_exported_keys(exported).await.unwrap();
+    let imported = ada.get_imported_keys(imported).await.unwrap();
+    let crossing = ada.get_cross_reference(crossing).await.unwrap();
+    for info in [exported, imported, crossing] {
+        assert_eq!(batches(&mut ada, &info).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+        assert_eq!(info.try_decode_schema().unwrap().fields().len(), 13);
+    }
+    for (data_type, expected) in [(None, 6), (Some(XdbcDataType::XdbcDouble as i32), 1), (Some(-1), 0)] {
+        let info = ada.get_xdbc_type_info(CommandGetXdbcTypeInfo { data_type }).await.unwrap();
+        let types = batches(&mut ada, &info).await.unwrap();
+        assert_eq!(types.iter().map(RecordBatch::num_rows).sum::<usize>(), expected, "{data_type:?}");
+    }
 }
 
 #[tokio::test]
