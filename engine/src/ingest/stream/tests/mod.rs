@@ -1,5 +1,7 @@
 //! Streams, wherever their pieces are cut, against each line alone; and what no stream may do.
 
+mod hostile;
+
 use std::sync::Arc;
 
 use ::arrow::array::{
