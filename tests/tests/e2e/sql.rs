@@ -218,6 +218,29 @@ async fn curl_and_python_see_that_and_why_an_answer_broke_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_uses_the_shell() {
+    let (server, key) = clinic().await;
+    let Some(python) = interpreter() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let person = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sql_shell.py");
+    let (folder, url) = (folder.path().to_str().unwrap(), server.url());
+    let program = env!("CARGO_BIN_EXE_avycenna-under-test");
+    let said = run(&python, &[person.to_str().unwrap(), folder, program, "sql", "--url", &url, "--key", &key], &[]);
+    let found: Value = serde_json::from_str(&said).unwrap();
+    let expected = json!({
+        "table": ["metric", "|", "n", "------------+----", "heart_rate", "|", "48"],
+        "place": ["SELECT valu FROM points", "               "],
+        "note": ["33", "bytes", "are", "in"],
+        "file": "metric\nbody_temperature\ncalories\n",
+        "shown": ["The", "first", "1000", "are", "shown;", "\\o", "FILE"],
+        "code": 0,
+        "kept": ["SELECT metric,\\n  count(*) AS n\\nFROM points GROUP BY metric;"],
+        "refused": 1,
+    });
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_shell_answers_arguments_and_pipes() {
     let (server, key) = clinic().await;
     let url = server.url();

@@ -10,6 +10,7 @@ import urllib.parse
 import flightsql
 import flightsql.flightsql_pb2 as wire
 import flightsql.sqlalchemy
+import pyarrow
 import sqlalchemy
 from flightsql.client import TableRef
 
@@ -31,26 +32,26 @@ def rows(server: flightsql.FlightSQLClient, info) -> list:
 
 def main() -> None:
     found = {}
-    by_key = client(metadata={"x-api-key": KEY})
-    found["rows"] = rows(by_key, by_key.execute(COUNT))
-    found["catalogs"] = [row["catalog_name"] for row in rows(by_key, by_key.get_catalogs())]
-    found["schemas"] = [row["db_schema_name"] for row in rows(by_key, by_key.get_db_schemas())]
-    found["types"] = [row["table_type"] for row in rows(by_key, by_key.get_table_types())]
-    found["like"] = [row["table_name"] for row in rows(by_key, by_key.get_tables(table_name_filter_pattern="%t%s"))]
-    found["info"] = len(rows(by_key, by_key.get_sql_info([wire.FLIGHT_SQL_SERVER_NAME, wire.FLIGHT_SQL_SERVER_READ_ONLY])))
-    found["keys"] = [row["column_name"] for row in rows(by_key, by_key.get_primary_keys(TableRef(table="latest")))]
-    found["imported"] = rows(by_key, by_key.get_imported_keys(TableRef(table="points")))
-    found["exported"] = rows(by_key, by_key.get_exported_keys(TableRef(table="points")))
-    found["xdbc"] = sorted(row["type_name"] for row in rows(by_key, by_key.get_xdbc_type_info(None)))
-    with by_key.prepare("SELECT unit FROM metrics WHERE metric = 'hrv'") as statement:
-        found["prepared"] = rows(by_key, statement.execute())
+    by_token = client(token=KEY)
+    found["rows"] = rows(by_token, by_token.execute(COUNT))
+    found["catalogs"] = [row["catalog_name"] for row in rows(by_token, by_token.get_catalogs())]
+    found["schemas"] = [row["db_schema_name"] for row in rows(by_token, by_token.get_db_schemas())]
+    found["types"] = [row["table_type"] for row in rows(by_token, by_token.get_table_types())]
+    found["like"] = [row["table_name"] for row in rows(by_token, by_token.get_tables(table_name_filter_pattern="%t%s"))]
+    found["info"] = len(rows(by_token, by_token.get_sql_info([wire.FLIGHT_SQL_SERVER_NAME, wire.FLIGHT_SQL_SERVER_READ_ONLY])))
+    found["keys"] = [row["column_name"] for row in rows(by_token, by_token.get_primary_keys(TableRef(table="latest")))]
+    found["imported"] = rows(by_token, by_token.get_imported_keys(TableRef(table="points")))
+    found["exported"] = rows(by_token, by_token.get_exported_keys(TableRef(table="points")))
+    found["xdbc"] = sorted(row["type_name"] for row in rows(by_token, by_token.get_xdbc_type_info(None)))
+    with by_token.prepare("SELECT unit FROM metrics WHERE metric = $1") as statement:
+        found["prepared"] = rows(by_token, statement.execute(pyarrow.record_batch([pyarrow.array(["hrv"])], names=["$1"])))
     by_password = flightsql.connect(client(user="anybody", password=KEY))
     with by_password.cursor() as cursor:
         cursor.execute(COUNT)
         found["fetched"] = [list(row) for row in cursor.fetchall()]
         found["described"] = [column[0] for column in cursor.description]
     for mode in ["off", "on"]:
-        address = f"datafusion+flightsql://{ADDRESS.netloc}?insecure=true&x-api-key={KEY}"
+        address = f"datafusion+flightsql://{ADDRESS.netloc}?insecure=true&token={KEY}"
         engine = sqlalchemy.create_engine(f"{address}&feature-sqlalchemy-prepared-statements={mode}&feature-sqlalchemy-primary-keys=on")
         with engine.connect() as connection:
             inspector = sqlalchemy.inspect(engine)
