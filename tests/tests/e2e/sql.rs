@@ -87,8 +87,8 @@ async fn tools_of_sqlalchemy_find_tables_keys_types_and_rows() {
     let reflected = json!({
         "tables": ["latest", "metrics", "points"],
         "columns": {
-            "metric": "VARCHAR", "user_id": "VARCHAR", "recorded_at": "TIMESTAMP", "value": "FLOAT",
-            "unit": "VARCHAR", "source": "VARCHAR", "source_device_id": "VARCHAR",
+            "metric": "TEXT", "user_id": "TEXT", "recorded_at": "TIMESTAMP", "value": "FLOAT",
+            "unit": "TEXT", "source": "TEXT", "source_device_id": "TEXT",
         },
         "key": {"constrained_columns": ["metric"], "name": "metrics_key"},
         "count": 48,

@@ -192,6 +192,8 @@ impl Session {
     /// The whole answer; Ctrl-C ends the query.
     fn fetch(&self, sql: &str, format: Format) -> Result<Vec<u8>, Failure> {
         self.runtime.block_on(async {
+            // One that came while nothing ran is noticed here, and ends nothing.
+            tokio::task::yield_now().await;
             tokio::select! {
                 answer = self.ask(sql, format) => answer,
                 _ = tokio::signal::ctrl_c() => Err(Failure::Refused("ended by Ctrl-C".to_owned())),
