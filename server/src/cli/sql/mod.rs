@@ -181,7 +181,7 @@ impl Session {
     }
 
     /// Runs a statement and writes its answer into a file, in the format of the file's name.
-    fn into_file(&self, sql: &str, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    fn save(&self, sql: &str, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let format = Format::of_file(path).ok_or(Failure::Argument(FILE_NAMES))?;
         let answer = self.fetch(sql, format)?;
         let failed = |source| Failure::Write { path: path.to_owned(), source };

@@ -131,7 +131,7 @@ fn take(session: &mut Session, terminal: &mut Terminal<'_>, typed: &mut Typed, l
     for sql in statements {
         let file = typed.file.take();
         let answered = match &file {
-            Some(file) => session.into_file(sql.trim(), file, terminal),
+            Some(file) => session.save(sql.trim(), file, terminal),
             None => session.one(sql.trim(), terminal),
         };
         told(answered, terminal)?;

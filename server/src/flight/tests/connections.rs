@@ -139,7 +139,7 @@ async fn a_request_that_is_never_all_there_ends_and_so_many_wait_on_one_connecti
     }
     let mut next = FlightSqlServiceClient::new(channel);
     next.set_header("x-api-key", scene.ada.key.1.as_str());
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let ((behind, late), (beside, soon)) =
         tokio::join!(async { (values(&mut next, "SELECT 1.0").await, began.elapsed()) }, async {
             (values(&mut other, "SELECT 1.0").await, began.elapsed())

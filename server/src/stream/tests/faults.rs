@@ -122,7 +122,9 @@ async fn fails_and_is_sent_again(kind: Kind, acked: usize, failing: usize) {
     assert!(stream.line().await.is_none(), "{what}: it is the end");
     // Another is refused as well, until the server has started again.
     let again = kind.open(&stage, &ada.key).await;
-    pieces.iter().for_each(|piece| again.put(piece.clone()));
+    for piece in &pieces {
+        again.put(piece.clone());
+    }
     let refused = again.end().await;
     assert_eq!(
         (refused.len(), &refused[0]["done"], &refused[0]["lines"]),
@@ -135,7 +137,9 @@ async fn fails_and_is_sent_again(kind: Kind, acked: usize, failing: usize) {
     assert!(there >= durable, "{what}: {there} of {durable} acknowledged points are there");
     // It goes on behind what was acknowledged: what the log holds beyond that is sent twice.
     let stream = kind.open(&stage, &ada.key).await;
-    kind.pieces(&stage, durable).into_iter().for_each(|piece| stream.put(piece));
+    for piece in kind.pieces(&stage, durable) {
+        stream.put(piece);
+    }
     let left = pieces.len() - durable;
     let done = json!({"done": true, "lines": left, "ingested": left, "skipped": 0});
     assert_eq!(stream.end().await.last().unwrap(), &done, "{what}");
