@@ -34,7 +34,8 @@ fn window(criterion: &mut Criterion) {
         let mut person = 0;
         bencher.iter(|| {
             person = (person + 1) % fixture.people;
-            let batches = fixture.engine.window_batches(user(person), query.clone()).expect("a plan");
+            let snapshot = fixture.engine.storage().snapshot();
+            let batches = fixture.engine.window_batches(snapshot, user(person), query.clone()).expect("a plan");
             let rows = fixture.wait(batches.fold(0, async |rows, batch| rows + batch.expect("a batch").num_rows()));
             assert!(rows > 1_000, "the answer holds a month");
         });

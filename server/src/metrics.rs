@@ -6,6 +6,7 @@
 //! | `avycenna_http_request_seconds`        | histogram | time from a request's headers to the head of its answer  |
 //! | `avycenna_http_requests_in_flight`     | gauge     | requests whose answer has not begun                      |
 //! | `avycenna_http_connections`            | gauge     | open connections                                         |
+//! | `avycenna_flight_connections`          | gauge     | open connections of Flight SQL                           |
 //! | `avycenna_http_panics_total`           | counter   | requests that ended in a panic                           |
 //! | `avycenna_exports_running`             | gauge     | exports that are being written                           |
 //! | `avycenna_imports_running`             | gauge     | imports that are being read                              |
@@ -57,6 +58,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// Open connections of Flight SQL.
+    pub flight_connections: Gauge,
     /// Requests that ended in a panic.
     pub panics: Counter,
     /// What webhooks do.
@@ -218,6 +221,7 @@ impl Metrics {
                 seconds: histogram!("avycenna_http_request_seconds"),
                 in_flight: gauge!("avycenna_http_requests_in_flight"),
                 connections: gauge!("avycenna_http_connections"),
+                flight_connections: gauge!("avycenna_flight_connections"),
                 panics: counter!("avycenna_http_panics_total"),
                 webhooks: Figures::new(),
                 exports: gauge!("avycenna_exports_running"),
@@ -269,6 +273,7 @@ fn describe() {
     describe_histogram!("avycenna_http_request_seconds", "Time from a request's headers to the head of its answer");
     describe_gauge!("avycenna_http_requests_in_flight", "Requests whose answer has not begun");
     describe_gauge!("avycenna_http_connections", "Open connections");
+    describe_gauge!("avycenna_flight_connections", "Open connections of Flight SQL");
     describe_counter!("avycenna_http_panics_total", "Requests that ended in a panic");
     describe_gauge!("avycenna_exports_running", "Exports that are being written");
     describe_gauge!("avycenna_imports_running", "Imports that are being read");
@@ -312,6 +317,7 @@ mod tests {
         metrics.answered(StatusCode::NOT_FOUND, Duration::from_millis(3));
         metrics.in_flight.increment(1.0);
         metrics.connections.increment(1.0);
+        metrics.flight_connections.increment(1.0);
         metrics.panics.increment(1);
         metrics.exports.increment(1.0);
         metrics.queries.increment(1.0);

@@ -163,7 +163,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::window`].
-    pub(crate) fn window_batches(
+    pub fn window_batches(
         &self,
         snapshot: Snapshot,
         user: UserId,

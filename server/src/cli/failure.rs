@@ -54,6 +54,14 @@ pub enum Failure {
         /// Why not.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A file of public keys is not taken.
     #[error("public keys {}", path.display())]
     Keys {

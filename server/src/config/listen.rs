@@ -21,6 +21,8 @@ pub struct Listen {
     pub trusted_proxies: Vec<Network>,
     /// Most open connections; further ones wait in the system's queue.
     pub connections_max: usize,
+    /// Most open connections of Flight SQL; further ones wait in the system's queue.
+    pub flight_connections_max: usize,
     /// How long requests in flight may take to end after SIGTERM, seconds.
     pub stop_s: u64,
 }
@@ -53,6 +55,7 @@ impl Default for Listen {
             flight: None,
             trusted_proxies: Vec::new(),
             connections_max: 10_000,
+            flight_connections_max: 128,
             stop_s: 30,
         }
     }
@@ -63,6 +66,9 @@ impl Listen {
     pub(super) fn check(&self) -> Result<(), Flaw> {
         if self.connections_max == 0 {
             return Err(Flaw::new("connections_max", "must be at least 1"));
+        }
+        if self.flight_connections_max == 0 {
+            return Err(Flaw::new("flight_connections_max", "must be at least 1"));
         }
         if self.metrics == Some(self.address) && self.address.port() != 0 {
             return Err(Flaw::new("metrics", "must differ from listen.address"));

@@ -11,7 +11,8 @@ use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::server::{FlightSqlService, PeekableFlightDataStream};
 use arrow_flight::sql::{
     ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
-    CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
+    CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo,
     CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult,
     ProstMessageExt, SqlInfo, TicketStatementQuery,
 };
@@ -291,6 +292,77 @@ impl FlightSqlService for Service {
     async fn do_get_sql_info(&self, query: CommandGetSqlInfo, request: Request<Ticket>) -> Answer<Rows> {
         visitor(&self.state, &request).await?;
         whole(query.into_builder(metadata::sql_info()?).build())
+    }
+
+    async fn get_flight_info_primary_keys(
+        &self,
+        query: CommandGetPrimaryKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Answer<FlightInfo> {
+        visitor(&self.state, &request).await?;
+        info(&metadata::PRIMARY_SCHEMA, query.as_any().encode_to_vec(), request.into_inner())
+    }
+
+    async fn do_get_primary_keys(&self, query: CommandGetPrimaryKeys, request: Request<Ticket>) -> Answer<Rows> {
+        visitor(&self.state, &request).await?;
+        whole(metadata::primary(&query))
+    }
+
+    async fn get_flight_info_exported_keys(
+        &self,
+        query: CommandGetExportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Answer<FlightInfo> {
+        visitor(&self.state, &request).await?;
+        info(&metadata::FOREIGN_SCHEMA, query.as_any().encode_to_vec(), request.into_inner())
+    }
+
+    async fn do_get_exported_keys(&self, _query: CommandGetExportedKeys, request: Request<Ticket>) -> Answer<Rows> {
+        visitor(&self.state, &request).await?;
+        whole(Ok(metadata::foreign()))
+    }
+
+    async fn get_flight_info_imported_keys(
+        &self,
+        query: CommandGetImportedKeys,
+        request: Request<FlightDescriptor>,
+    ) -> Answer<FlightInfo> {
+        visitor(&self.state, &request).await?;
+        info(&metadata::FOREIGN_SCHEMA, query.as_any().encode_to_vec(), request.into_inner())
+    }
+
+    async fn do_get_imported_keys(&self, _query: CommandGetImportedKeys, request: Request<Ticket>) -> Answer<Rows> {
+        visitor(&self.state, &request).await?;
+        whole(Ok(metadata::foreign()))
+    }
+
+    async fn get_flight_info_cross_reference(
+        &self,
+        query: CommandGetCrossReference,
+        request: Request<FlightDescriptor>,
+    ) -> Answer<FlightInfo> {
+        visitor(&self.state, &request).await?;
+        info(&metadata::FOREIGN_SCHEMA, query.as_any().encode_to_vec(), request.into_inner())
+    }
+
+    async fn do_get_cross_reference(&self, _query: CommandGetCrossReference, request: Request<Ticket>) -> Answer<Rows> {
+        visitor(&self.state, &request).await?;
+        whole(Ok(metadata::foreign()))
+    }
+
+    async fn get_flight_info_xdbc_type_info(
+        &self,
+        query: CommandGetXdbcTypeInfo,
+        request: Request<FlightDescriptor>,
+    ) -> Answer<FlightInfo> {
+        visitor(&self.state, &request).await?;
+        let ticket = query.as_any().encode_to_vec();
+        info(&query.into_builder(metadata::types()?).schema(), ticket, request.into_inner())
+    }
+
+    async fn do_get_xdbc_type_info(&self, query: CommandGetXdbcTypeInfo, request: Request<Ticket>) -> Answer<Rows> {
+        visitor(&self.state, &request).await?;
+        whole(query.into_builder(metadata::types()?).build())
     }
 
     async fn do_put_statement_update(

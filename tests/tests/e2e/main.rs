@@ -18,6 +18,8 @@ mod fhir;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod hostile_streams;
+#[cfg(test)]
 mod importing;
 #[cfg(test)]
 mod imports;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tests::{Server, python};
+use tests::{Options, Server, python};
 
 use crate::setup::{bulk, heart_rate, options};
 
@@ -13,7 +13,11 @@ const FLIGHT: &str = "Flight SQL on ";
 
 /// A server with Flight SQL, one with points, one with a point that is nobody's business; her key.
 async fn clinic() -> (Server, String) {
-    let server = Server::start(options().environment("AVYCENNA_LISTEN_FLIGHT", "127.0.0.1:0")).await;
+    clinic_with(options()).await
+}
+
+async fn clinic_with(options: Options) -> (Server, String) {
+    let server = Server::start(options.environment("AVYCENNA_LISTEN_FLIGHT", "127.0.0.1:0")).await;
     server.user("ada@example.org");
     let key = server.key("ada@example.org");
     let ada = server.client().with_key(&key);
@@ -73,6 +77,43 @@ async fn pandas_and_polars_read_by_adbc_what_http_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tools_of_sqlalchemy_find_tables_keys_types_and_rows() {
+    let (server, key) = clinic().await;
+    let Some(python) = interpreter() else { return };
+    let flight = flight_of(&server);
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sql_dbapi.py");
+    let said = run(&python, &[client.to_str().unwrap()], &[("FLIGHT", &flight), ("KEY", &key)]);
+    let found: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let reflected = json!({
+        "tables": ["latest", "metrics", "points"],
+        "columns": {
+            "metric": "TEXT", "user_id": "TEXT", "recorded_at": "TIMESTAMP", "value": "FLOAT",
+            "unit": "TEXT", "source": "TEXT", "source_device_id": "TEXT",
+        },
+        "key": {"constrained_columns": ["metric"], "name": "metrics_key"},
+        "count": 48,
+    });
+    let expected = json!({
+        "rows": [{"metric": "heart_rate", "n": 48}],
+        "catalogs": ["avycenna"],
+        "schemas": ["public"],
+        "types": ["TABLE"],
+        "like": ["metrics", "points"],
+        "info": 2,
+        "keys": ["metric", "user_id"],
+        "imported": [],
+        "exported": [],
+        "xdbc": ["BIGINT", "BOOLEAN", "DATE", "DOUBLE", "TIMESTAMP", "VARCHAR"],
+        "prepared": [{"unit": "ms"}],
+        "fetched": [["heart_rate", 48]],
+        "described": ["metric", "n"],
+        "sqlalchemy_off": reflected,
+        "sqlalchemy_on": reflected,
+    });
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sql_examples_of_the_documentation_run() {
     let (server, key) = clinic().await;
     let Some(python) = interpreter() else { return };
@@ -122,6 +163,81 @@ async fn duckdb_reads_the_files_as_they_lie() {
         .collect();
     assert_eq!(hers, expected);
     assert!(lying.iter().all(|row| row[0] == "heart_rate" && row[4] == "watch"));
+}
+
+/// Reads an answer as a program would that knows nothing of breaks; prints what became of it.
+const READ_ALL: &str = "
+import http.client, json, os, urllib.request
+body = json.dumps({'sql': os.environ['SQL'], 'format': os.environ['FORMAT']}).encode()
+head = {'X-API-Key': os.environ['KEY'], 'Content-Type': 'application/json'}
+try:
+    urllib.request.urlopen(urllib.request.Request(os.environ['URL'] + '/api/v1/query', body, head)).read()
+    print('whole')
+except http.client.IncompleteRead as broken:
+    print('broken', broken.partial[-90:].decode(errors='replace'))
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_and_python_see_that_and_why_an_answer_broke_off() {
+    let (server, key) = clinic_with(options().environment("AVYCENNA_STORAGE_QUERY_ROWS_MAX", "100000")).await;
+    let sql = "SELECT a.recorded_at, b.recorded_at, random() FROM points a, points b, points c";
+    let words = "the query hit its bound: 100000 rows in one answer";
+    for (format, last) in [
+        ("json", format!("],\"error\":{{\"status\":413,\"detail\":\"{words}\"}}}}")),
+        ("csv", format!("\n\"error 413: {words}\"\n")),
+        ("arrow", String::new()),
+        ("parquet", String::new()),
+    ] {
+        for coding in ["identity", "gzip"] {
+            let output = Command::new("curl")
+                .args(["-sS", "--compressed", "-H", &format!("Accept-Encoding: {coding}")])
+                .args(["-H", &format!("X-API-Key: {key}"), "-H", "Content-Type: application/json"])
+                .args(["-w", "%{stderr}%{http_code}", "-d", &json!({"sql": sql, "format": format}).to_string()])
+                .arg(format!("{}/api/v1/query", server.url()))
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(18), "{format} {coding}: {told}");
+            assert!(told.contains("200"), "{format} {coding}: {told}");
+            let end = String::from_utf8_lossy(&output.stdout[output.stdout.len().saturating_sub(200)..]).into_owned();
+            assert!(end.ends_with(&last), "{format} {coding}: {end}");
+        }
+        let Some(python) = interpreter() else { continue };
+        let url = server.url();
+        let environment = [("URL", url.as_str()), ("KEY", &key), ("SQL", sql), ("FORMAT", format)];
+        let said = run(&python, &["-c", READ_ALL], &environment);
+        assert!(said.starts_with("broken") && said.trim_end().ends_with(last.trim()), "{format}: {said}");
+    }
+    let arguments = ["sql", "--url", &server.url(), "--key", &key, "-c", sql].map(str::to_owned);
+    for format in ["table", "csv"] {
+        let (code, out, err) =
+            server.piped(&[&arguments[..], &["--format".to_owned(), format.to_owned()]].concat(), "");
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+        assert!(err.contains(&format!("413: {words}")), "{err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_uses_the_shell() {
+    let (server, key) = clinic().await;
+    let Some(python) = interpreter() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let person = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sql_shell.py");
+    let (folder, url) = (folder.path().to_str().unwrap(), server.url());
+    let program = env!("CARGO_BIN_EXE_avycenna-under-test");
+    let said = run(&python, &[person.to_str().unwrap(), folder, program, "sql", "--url", &url, "--key", &key], &[]);
+    let found: Value = serde_json::from_str(&said).unwrap();
+    let expected = json!({
+        "table": ["metric", "|", "n", "------------+----", "heart_rate", "|", "48"],
+        "place": ["SELECT valu FROM points", "               "],
+        "note": ["33", "bytes", "are", "in"],
+        "file": "metric\nbody_temperature\ncalories\n",
+        "shown": ["The", "first", "1000", "are", "shown;", "\\o", "FILE"],
+        "code": 0,
+        "kept": ["SELECT metric,\\n  count(*) AS n\\nFROM points GROUP BY metric;"],
+        "refused": 1,
+    });
+    assert_eq!(found, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,10 @@ impl Lines {
         self.text.extend_from_slice(piece);
         self.newlines += count_newlines(self.text.get(self.seen..).unwrap_or_default());
         self.seen = self.text.len();
+        if self.newlines == 0 {
+            // Nobody asks for a chunk while there is no line: what has no end must not wait for that.
+            self.discard_overlong();
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {

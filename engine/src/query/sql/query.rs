@@ -11,6 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use storage::UserId;
+use tokio::time::Instant;
 
 use super::Bounds;
 use super::output::{plain_batch, plain_schema};
@@ -18,7 +19,7 @@ use super::param::Param;
 use super::pool::{Pieces, Pool};
 use super::refusal::refused;
 use crate::error::Result;
-use crate::query::budget::Bounded;
+use crate::query::budget::{Bounded, too_slow};
 use crate::render::table::{Encoder, Format};
 
 /// The right to run, kept until nothing of a query runs any more.
@@ -86,11 +87,11 @@ impl Query {
     pub fn batches(self) -> Pieces<RecordBatch> {
         let (pool, schema) = (Arc::clone(&self.pool), self.schema());
         pool.pipe(move |outlet| async move {
-            let (mut batches, sql, _permit) = self.begin()?;
+            let Running { mut batches, sql, time, _permit } = self.begin()?;
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(|error| refused(error, &sql))?;
                 let batch = plain_batch(&batch, &schema).map_err(|error| refused(error.into(), &sql))?;
-                if !outlet.put(batch).await {
+                if !time.of(outlet.put(batch)).await? {
                     break;
                 }
             }
@@ -104,7 +105,7 @@ impl Query {
         let pool = Arc::clone(&self.pool);
         pool.pipe(move |outlet| async move {
             let plain = self.schema();
-            let (mut batches, sql, _permit) = self.begin()?;
+            let Running { mut batches, sql, time, _permit } = self.begin()?;
             let mut encoder = Encoder::new(format, &batches.schema(), &plain)?;
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(|error| refused(error, &sql))?;
@@ -115,23 +116,45 @@ impl Query {
                 };
                 encoder.rows(&batch)?;
                 let full = encoder.take(PIECE_BYTES);
-                if !full.is_empty() && !outlet.put(full).await {
+                if !full.is_empty() && !time.of(outlet.put(full)).await? {
                     return Ok(());
                 }
             }
             let rest = encoder.finish()?;
             if !rest.is_empty() {
-                outlet.put(rest).await;
+                time.of(outlet.put(rest)).await?;
             }
             Ok(())
         })
     }
 
-    fn begin(self) -> Result<(SendableRecordBatchStream, Arc<str>, Option<Permit>)> {
-        let left = self.bounds.time_max.saturating_sub(self.spent);
-        let deadline = tokio::time::Instant::now() + left;
+    fn begin(self) -> Result<Running> {
+        let max = self.bounds.time_max;
+        let time = Time { until: Instant::now() + max.saturating_sub(self.spent), max };
         let batches = execute_stream(self.plan, self.context).map_err(|error| refused(error, &self.sql))?;
-        let bounded = Bounded::new(batches, deadline, self.bounds.time_max, self.bounds.rows_max);
-        Ok((Box::pin(bounded), self.sql, self.permit))
+        let batches = Box::pin(Bounded::new(batches, time.until, max, self.bounds.rows_max));
+        Ok(Running { batches, sql: self.sql, time, _permit: self.permit })
+    }
+}
+
+/// A query that runs.
+struct Running {
+    batches: SendableRecordBatchStream,
+    sql: Arc<str>,
+    time: Time,
+    _permit: Option<Permit>,
+}
+
+/// The time that a query has.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    until: Instant,
+    max: Duration,
+}
+
+impl Time {
+    /// Waits for a client, but no longer than the query may run: one that takes nothing keeps no place.
+    async fn of<T>(self, taken: impl Future<Output = T>) -> Result<T> {
+        tokio::time::timeout_at(self.until, taken).await.map_err(|_| too_slow(self.max))
     }
 }

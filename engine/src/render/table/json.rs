@@ -1,6 +1,6 @@
 //! `{"columns":[{"name":"day","type":"date"}],"rows":[["2026-06-01"]],"row_count":1}`
 //!
-//! `row_count` is the end: a document without it is a part of one.
+//! `row_count` is the end: a document without it is a part of one, and says by `error` why.
 
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
@@ -64,6 +64,16 @@ impl Document {
         self.out.push(b'}');
         self.out
     }
+}
+
+/// Stands behind the rows of a document that has no end: `],"error":{"status":413,"detail":"…"}}`.
+pub(super) fn last_words(status: u16, detail: &str) -> Vec<u8> {
+    let mut out = b"],\"error\":{\"status\":".to_vec();
+    number::write_u64(u64::from(status), &mut out);
+    out.extend_from_slice(b",\"detail\":");
+    write_string(detail, &mut out);
+    out.extend_from_slice(b"}}");
+    out
 }
 
 /// A type in a word.

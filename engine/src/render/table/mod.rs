@@ -64,6 +64,18 @@ impl Format {
             Self::Parquet => "application/vnd.apache.parquet",
         }
     }
+
+    /// What stands behind the rows of an answer that could not go on, in place of its end; `None` for a format that
+    /// has no words: without its end the answer cannot be taken for a whole one.
+    ///
+    /// JSON gets the member `error` and stays JSON; CSV a line of one field, which no number or time is.
+    pub fn last_words(self, status: u16, detail: &str) -> Option<Bytes> {
+        match self {
+            Self::Json => Some(json::last_words(status, detail).into()),
+            Self::Csv => Some(format!("\"error {status}: {}\"\n", detail.replace('"', "\"\"")).into()),
+            Self::Arrow | Self::Parquet => None,
+        }
+    }
 }
 
 /// Writes one answer. What is written is taken away piece by piece.

@@ -13,6 +13,7 @@ mod walk;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -31,6 +32,8 @@ use crate::state::AppState;
 use crate::webhooks::Webhooks;
 
 const PASSWORD: &str = "correct horse";
+/// Longest wait for what happens beside a test.
+const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 /// A server in this process.
@@ -71,16 +74,23 @@ impl Stage {
 
     /// As [`Self::on`], with webhooks that a test has made.
     pub(crate) async fn with(database: Database, webhooks: impl FnOnce(&Config) -> Webhooks) -> Self {
-        Self::set_up(database, |_| {}, webhooks).await
+        Self::set_up(database, SimDisk::new(3), |_| {}, webhooks).await
     }
 
     /// As [`Self::on`], with settings that a test has changed.
     pub(crate) async fn changed(database: Database, change: impl FnOnce(&mut Config)) -> Self {
-        Self::set_up(database, change, |config| Webhooks::open(config).unwrap()).await
+        Self::set_up(database, SimDisk::new(3), change, |config| Webhooks::open(config).unwrap()).await
+    }
+
+    /// The server behind a power failure, on what its disk has kept and on the same database.
+    pub(crate) async fn restarted(&self) -> Self {
+        let webhooks = |config: &Config| Webhooks::open(config).unwrap();
+        Self::set_up(self.database.again().await, self.disk.crash(), |_| {}, webhooks).await
     }
 
     async fn set_up(
         database: Database,
+        disk: SimDisk,
         change: impl FnOnce(&mut Config),
         webhooks: impl FnOnce(&Config) -> Webhooks,
     ) -> Self {
@@ -90,7 +100,6 @@ impl Stage {
         let storage = StorageConfig { log_file_bytes: 1 << 16, background: false, ..StorageConfig::default() };
         let settings = EngineConfig { storage, ..config.engine().unwrap() };
         let clock = Arc::clone(database.control.clock());
-        let disk = SimDisk::new(3);
         let place = Place { disk: Arc::new(disk.clone()), objects: None, ledger: None, clock };
         let engine = tokio::task::spawn_blocking(|| Engine::open(place, settings).unwrap()).await.unwrap();
         let auth = Auth::open_unwatched(&config, database.control.clone()).unwrap();
@@ -251,7 +260,7 @@ impl Stage {
 
     /// What time it was in RFC 3339 so many days ago; days to come are negative.
     pub(crate) fn ago(&self, days: f64) -> String {
-        let span = std::time::Duration::from_secs_f64(days.abs() * 86_400.0);
+        let span = Duration::from_secs_f64(days.abs() * 86_400.0);
         let span_us = i64::try_from(span.as_micros()).unwrap();
         let now_us = self.state.clock.now_us();
         engine::time::format(if days < 0.0 { now_us + span_us } else { now_us - span_us })
@@ -271,6 +280,22 @@ impl Stage {
     pub(crate) async fn heart_rate(&self, patient: &Person, value: f64, days_ago: f64) {
         let point = json!({"metric": "heart_rate", "value": value, "unit": "bpm", "recorded_at": self.ago(days_ago), "source": "w"});
         assert_eq!(self.post(&patient.key, "/wearables/ingest", point).await.0, 201);
+    }
+
+    /// Waits until so many queries in SQL run.
+    pub(crate) async fn queries_running(&self, expected: u32) {
+        self.shown(&format!("avycenna_queries_running {expected}\n")).await;
+    }
+
+    /// Waits until a line is in the metrics.
+    pub(crate) async fn shown(&self, line: &str) {
+        let state = &self.state;
+        let reached = async {
+            while !state.metrics.render(&storage::Health::Writable, state.engine.storage().metrics()).contains(line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, reached).await.unwrap_or_else(|_| panic!("never {line}"));
     }
 }
 

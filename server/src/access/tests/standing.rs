@@ -38,13 +38,13 @@ async fn a_streamed_answer_breaks_off_within_a_second_of_the_end_of_its_grant() 
         answered.next().await.unwrap()
     };
     for _ in 0..3 {
-        stage.clock.advance(std::time::Duration::from_secs(1));
+        stage.clock.advance(Duration::from_secs(1));
         assert!(next().await.is_ok(), "while the grant holds");
     }
     stage.revoke(&patient, &grant).await;
-    stage.clock.advance(std::time::Duration::from_millis(999));
+    stage.clock.advance(Duration::from_millis(999));
     assert!(next().await.is_ok(), "not looked at yet");
-    stage.clock.advance(std::time::Duration::from_millis(1));
+    stage.clock.advance(Duration::from_millis(1));
     assert!(next().await.is_err(), "the grant has ended");
 }
 

@@ -5,14 +5,16 @@ mod split;
 mod table;
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use storage::{Clock as _, SystemClock};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Failure, Terminal, block_on};
+use super::{Failure, Terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,11 +23,16 @@ Examples:
   avycenna sql --key avk_… -c 'SELECT metric, count(*) FROM points GROUP BY metric'
   avycenna sql --key avk_… --format csv < report.sql > report.csv
 
-Statements end with `;`. In the shell, `\\d` shows the tables, `\\d points` a table's columns, `\\timing` how long answers
-take, `\\q` ends it; Ctrl-C ends a query. What was typed is kept in ~/.avycenna_history.";
+Statements end with `;`. In the shell, `\\d` shows the tables, `\\d points` a table's columns, `\\o FILE` writes the next answer
+into a file, `\\timing` shows how long answers take, `\\q` ends it; Ctrl-C ends a query. What was typed is kept in
+~/.avycenna_history.";
 
+/// What a file for an answer may be called.
+const FILE_NAMES: &str = "the name of a file must end with .csv, .json, .arrow or .parquet";
 /// Longest input that is piped in, bytes.
 const INPUT_BYTES_MAX: u64 = 16 << 20;
+/// Rows of one answer that the shell shows; a file takes all.
+const SHOWN_ROWS_MAX: usize = 1_000;
 
 /// Asks a running server in SQL.
 #[derive(Debug, Args)]
@@ -59,6 +66,17 @@ enum Format {
 }
 
 impl Format {
+    /// By the ending of a file's name.
+    fn of_file(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            "arrow" | "arrows" => Some(Self::Arrow),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+
     /// The API's word.
     fn word(self) -> &'static str {
         match self {
@@ -100,7 +118,12 @@ struct Session {
     key: String,
     format: Format,
     is_timed: bool,
+    /// Rows of a table that are shown.
+    shown_max: usize,
     clock: SystemClock,
+    runtime: Runtime,
+    /// From now on Ctrl-C is ours: a query ends by it, and not the process.
+    _interrupts: Signal,
 }
 
 impl Session {
@@ -109,30 +132,40 @@ impl Session {
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = Client::builder().build().map_err(Failure::Ask)?;
         let url = format!("{}/api/v1/query", options.url.trim_end_matches('/'));
-        let clock = SystemClock::default();
-        Ok(Self { http, url, key: options.key()?, format: options.format, is_timed: false, clock })
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+        let interrupts = {
+            let _inside = runtime.enter();
+            signal(SignalKind::interrupt()).map_err(Failure::Runtime)?
+        };
+        Ok(Self {
+            http,
+            url,
+            key: options.key()?,
+            format: options.format,
+            is_timed: false,
+            shown_max: usize::MAX,
+            clock: SystemClock::default(),
+            runtime,
+            _interrupts: interrupts,
+        })
     }
 
     /// Runs each statement of a text; the last needs no `;`.
     fn all(&mut self, text: &str, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let (statements, rest) = split::statements(text);
         let rest = Some(rest).filter(|rest| !split::is_blank(rest));
-        statements.into_iter().chain(rest).try_for_each(|sql| self.one(sql, terminal))
+        statements.into_iter().chain(rest).try_for_each(|sql| self.one(sql.trim(), terminal))
     }
 
     /// Runs a statement and shows its answer.
     fn one(&self, sql: &str, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let began = self.clock.elapsed();
-        let answer = block_on(async {
-            tokio::select! {
-                answer = self.ask(sql) => answer,
-                _ = tokio::signal::ctrl_c() => Err(Failure::Argument("ended by Ctrl-C")),
-            }
-        })?;
+        let answer = self.fetch(sql, self.format)?;
         match (self.format, &answer) {
             (Format::Table, _) => {
                 let answer: Value = serde_json::from_slice(&answer).unwrap_or(Value::Null);
-                let shown = table::table(&answer).ok_or(Failure::Argument("the answer is none of /query's"))?;
+                let shown =
+                    table::table(&answer, self.shown_max).ok_or(Failure::Argument("the answer is none of /query's"))?;
                 terminal.say(&shown)?;
             }
             (Format::Json, answer) => {
@@ -147,14 +180,53 @@ impl Session {
         terminal.out.flush().map_err(Failure::Output)
     }
 
-    async fn ask(&self, sql: &str) -> Result<Vec<u8>, Failure> {
-        let body = json!({"sql": sql, "format": self.format.word()});
+    /// Runs a statement and writes its answer into a file, in the format of the file's name.
+    fn save(&self, sql: &str, path: &Path, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let format = Format::of_file(path).ok_or(Failure::Argument(FILE_NAMES))?;
+        let answer = self.fetch(sql, format)?;
+        let failed = |source| Failure::Write { path: path.to_owned(), source };
+        std::fs::write(path, &answer).map_err(failed)?;
+        terminal.note(&format!("{} bytes are in {}", answer.len(), path.display()))
+    }
+
+    /// The whole answer; Ctrl-C ends the query.
+    fn fetch(&self, sql: &str, format: Format) -> Result<Vec<u8>, Failure> {
+        self.runtime.block_on(async {
+            // One that came while nothing ran is noticed here, and ends nothing.
+            tokio::task::yield_now().await;
+            tokio::select! {
+                answer = self.ask(sql, format) => answer,
+                _ = tokio::signal::ctrl_c() => Err(Failure::Refused("ended by Ctrl-C".to_owned())),
+            }
+        })
+    }
+
+    async fn ask(&self, sql: &str, format: Format) -> Result<Vec<u8>, Failure> {
+        let body = json!({"sql": sql, "format": format.word()});
         let request = self.http.post(&self.url).header("x-api-key", &self.key).json(&body);
-        let response = request.send().await.map_err(Failure::Ask)?;
+        let mut response = request.send().await.map_err(Failure::Ask)?;
         let status = response.status();
-        let answer = response.bytes().await.map_err(Failure::Ask)?.to_vec();
+        let mut answer = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(piece)) => answer.extend_from_slice(&piece),
+                Ok(None) => break,
+                Err(error) => return Err(last_words(&answer).map_or(Failure::Ask(error), Failure::Refused)),
+            }
+        }
         if status == StatusCode::OK { Ok(answer) } else { Err(Failure::Refused(refusal(sql, status, &answer))) }
     }
+}
+
+/// Why an answer broke off, if it says so: in JSON by its last member, in CSV by its last line.
+fn last_words(answer: &[u8]) -> Option<String> {
+    if let Ok(document) = serde_json::from_slice::<Value>(answer) {
+        let error = document.get("error")?;
+        return Some(format!("{}: {}", error.get("status")?, error.get("detail")?.as_str()?));
+    }
+    let line = answer.strip_suffix(b"\"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    let words = std::str::from_utf8(line).ok()?.strip_prefix("\"error ")?;
+    Some(words.replace("\"\"", "\""))
 }
 
 /// Why a statement was refused, with a caret below the place where there is one.
@@ -170,5 +242,20 @@ fn refusal(sql: &str, status: StatusCode, answer: &[u8]) -> String {
     match at.and_then(|at| table::pointed_at(sql, at)) {
         Some(line) => format!("{msg}\n{line}"),
         None => msg.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_broke_off_says_why() {
+        let json = br#"{"columns":[],"rows":[["error 1"]],"error":{"status":413,"detail":"1000 \"rows\""}}"#;
+        assert_eq!(last_words(json).unwrap(), "413: 1000 \"rows\"");
+        assert_eq!(last_words(b"a,b\n1,2\n\"error 413: 1000 \"\"rows\"\"\"\n").unwrap(), "413: 1000 \"rows\"");
+        for other in [&b"{\"columns\":[],\"rows\":[[1"[..], b"{\"rows\":[]}", b"a\n\"b\"\n", b""] {
+            assert_eq!(last_words(other), None);
+        }
     }
 }

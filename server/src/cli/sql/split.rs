@@ -14,6 +14,17 @@ enum State {
 
 /// The statements of a text, and what is left behind the last `;`. Blank ones are left out.
 pub(super) fn statements(text: &str) -> (Vec<&str>, &str) {
+    let (statements, rest, _) = walk(text);
+    (statements, rest)
+}
+
+/// Whether a text ends inside a text, a name or a comment of several lines.
+pub(super) fn is_open(text: &str) -> bool {
+    matches!(walk(text).2, State::Quoted(_) | State::Block)
+}
+
+/// Statements, what is left, and what the end is in.
+fn walk(text: &str) -> (Vec<&str>, &str, State) {
     let mut statements = Vec::new();
     let mut begin = 0;
     let mut state = State::Code;
@@ -42,7 +53,7 @@ pub(super) fn statements(text: &str) -> (Vec<&str>, &str) {
             (state, ..) => state,
         };
     }
-    (statements, text.get(begin..).unwrap_or_default())
+    (statements, text.get(begin..).unwrap_or_default(), state)
 }
 
 /// Whether there is nothing but blanks and comments.
@@ -66,5 +77,16 @@ mod tests {
         assert_eq!(rest, " SELECT 3");
         assert_eq!(statements("SELECT 1;"), (vec!["SELECT 1"], ""));
         assert_eq!(statements("SELECT 'open;"), (vec![], "SELECT 'open;"));
+        for (text, expected) in [
+            ("SELECT 'open", true),
+            ("SELECT 'it''s", true),
+            ("SELECT \"open", true),
+            ("SELECT /* open", true),
+            ("SELECT 'closed'", false),
+            ("SELECT -- ' closed", false),
+            ("", false),
+        ] {
+            assert_eq!(is_open(text), expected, "{text}");
+        }
     }
 }

@@ -7,15 +7,15 @@ use serde_json::Value;
 /// Longest cell that is shown, characters.
 const CELL_CHARACTERS_MAX: usize = 200;
 
-/// An answer of `/query` in JSON as a table; `None` for what is no such answer.
-pub(super) fn table(answer: &Value) -> Option<String> {
+/// An answer of `/query` in JSON as a table of its first rows; `None` for what is no such answer.
+pub(super) fn table(answer: &Value, rows_max: usize) -> Option<String> {
     let columns = answer["columns"].as_array()?;
     let rows = answer["rows"].as_array()?;
     let names: Vec<String> = columns.iter().map(|column| shown(&column["name"])).collect();
     let is_number: Vec<bool> =
         columns.iter().map(|column| matches!(column["type"].as_str(), Some("number" | "integer"))).collect();
     let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| row.as_array().into_iter().flatten().map(shown).collect()).collect();
+        rows.iter().take(rows_max).map(|row| row.as_array().into_iter().flatten().map(shown).collect()).collect();
     let width = |nth: usize| {
         let of = |cells: &Vec<String>| cells.get(nth).map_or(0, |cell| cell.chars().count());
         cells.iter().map(of).chain([of(&names)]).max().unwrap_or(0)
@@ -45,7 +45,10 @@ pub(super) fn table(answer: &Value) -> Option<String> {
     for row in &cells {
         line(row, false);
     }
-    let _ = write!(out, "({} row{})", cells.len(), if cells.len() == 1 { "" } else { "s" });
+    let _ = write!(out, "({} row{})", rows.len(), if rows.len() == 1 { "" } else { "s" });
+    if rows.len() > cells.len() {
+        let _ = write!(out, "\nThe first {} are shown; \\o FILE takes all.", cells.len());
+    }
     Some(out)
 }
 
@@ -72,7 +75,8 @@ pub(super) fn pointed_at(sql: &str, byte: usize) -> Option<String> {
     let line = sql.get(begin..)?.lines().next().unwrap_or_default();
     let head = format!("LINE {number}: ");
     let column = head.chars().count() + sql.get(begin..byte)?.chars().count();
-    Some(format!("{head}{line}\n{}^", " ".repeat(column)))
+    // A tab is as wide as it likes; a space is not.
+    Some(format!("{head}{}\n{}^", line.replace('\t', " "), " ".repeat(column)))
 }
 
 #[cfg(test)]
@@ -94,10 +98,16 @@ mod tests {
  hrv        | 1234
             |
 (3 rows)";
-        assert_eq!(table(&answer).unwrap(), expected);
+        assert_eq!(table(&answer, 3).unwrap(), expected);
+        let first = "   metric   | n
+------------+----
+ heart_rate | 10
+(3 rows)
+The first 1 are shown; \\o FILE takes all.";
+        assert_eq!(table(&answer, 1).unwrap(), first);
         let one = json!({"columns": [{"name": "x", "type": "text"}], "rows": [["\u{1b}[2J"]]});
-        assert_eq!(table(&one).unwrap(), "  x\n------\n \u{fffd}[2J\n(1 row)");
-        assert_eq!(table(&json!({"detail": "no"})), None);
+        assert_eq!(table(&one, 1).unwrap(), "  x\n------\n \u{fffd}[2J\n(1 row)");
+        assert_eq!(table(&json!({"detail": "no"}), 1), None);
     }
 
     #[test]
@@ -106,5 +116,6 @@ mod tests {
         assert_eq!(pointed_at(sql, 15).unwrap(), "LINE 2:   valu FROM points\n          ^");
         assert_eq!(pointed_at(sql, 0).unwrap(), "LINE 1: SELECT 'ä',\n        ^");
         assert_eq!(pointed_at(sql, 9), None, "not a character's begin");
+        assert_eq!(pointed_at("\tvalu", 1).unwrap(), "LINE 1:  valu\n         ^");
     }
 }

@@ -39,13 +39,13 @@ async fn total(world: &World) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_is_ended_by_way_of_another_server() {
-    ended(Database::new().await).await;
+    Box::pin(ended(Database::new().await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_it_is_with_postgresql() {
     if let Some(database) = Database::postgres("avycenna_ended_beside").await {
-        ended(database).await;
+        Box::pin(ended(database)).await;
     }
 }
 
@@ -76,13 +76,13 @@ async fn ended(database: Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_that_write_the_same_day_of_one_maker_at_once_lose_none_of_its_pieces() {
-    at_once(Database::new().await).await;
+    Box::pin(at_once(Database::new().await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_they_do_on_postgresql() {
     if let Some(database) = Database::postgres("avycenna_at_once").await {
-        at_once(database).await;
+        Box::pin(at_once(database)).await;
     }
 }
 

@@ -1,23 +1,23 @@
 //! `/query`: SQL over one's own rows and those that others let one read.
 
 mod accept;
+mod leaving;
 pub mod schema;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use bytes::Bytes;
 use engine::Format;
 use engine::query::sql::{PARAMS_MAX, Param};
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures::TryStreamExt as _;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::leaving::leaving;
 use self::schema::{NewQuery, Table};
 use crate::access::Visitor;
-use crate::access::crowd::Broken;
 use crate::error::ApiError;
 use crate::extract::Payload;
 use crate::routes::fields::Fields;
@@ -37,7 +37,8 @@ pub fn router() -> OpenApiRouter<AppState> {
 /// The tables `points`, `latest` and `metrics` hold one's own rows and those of the patients whose grant allows
 /// `wearables` or `check_ins`. `$1`, `$2` … in the statement take the values of `params`. The format is that of the body,
 /// else what `Accept` prefers, else JSON. Every patient whom the statement can reach gets a record of it. The answer is
-/// streamed; if the server cannot go on in the middle, the connection breaks.
+/// streamed. If the server cannot go on in the middle (the bound of rows or time, a grant that ends), JSON says so by a last
+/// member `error` in place of `row_count`, CSV by a last line, and then the connection breaks.
 #[utoipa::path(
     post, path = "/query", tag = "sql",
     request_body = NewQuery,
@@ -81,18 +82,13 @@ async fn query(
             None => is_whole = true,
         }
     }
-    let body = if is_whole { Body::from(first.concat()) } else { streamed(first, pieces) };
+    let body = if is_whole { Body::from(first.concat()) } else { Body::from_stream(leaving(format, first, pieces)) };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
-}
-
-fn streamed(first: Vec<Bytes>, rest: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static) -> Body {
-    let pieces = stream::iter(first.into_iter().map(Ok)).chain(rest);
-    Body::from_stream(pieces.inspect_err(|error| tracing::info!(%error, "an answer to SQL broke off")))
 }
 
 /// What a request asks, and in which format.

@@ -39,7 +39,8 @@ pub struct Table {
     /// A list for each row, a value for each column: times and dates as strings in UTC, numbers that are none as null.
     #[schema(value_type = Vec<Vec<Value>>)]
     pub rows: Vec<Vec<Value>>,
-    /// How many rows there are; it stands last, and only in an answer that is whole.
+    /// How many rows there are; it stands last, and only in an answer that is whole. One that is not has `error` in its
+    /// place, with `status` and `detail`, and its connection breaks.
     #[schema(example = 1, minimum = 0)]
     pub row_count: u64,
 }

@@ -44,11 +44,16 @@ impl PointColumns {
     /// Finds the columns.
     ///
     /// # Errors
-    /// One is missing, or cannot hold what it should.
+    /// One is missing, is there twice, or cannot hold what it should.
     pub(super) fn new(batch: &RecordBatch) -> Result<Self, String> {
-        let column = |name: &str| batch.column_by_name(name);
-        let required = |name: &'static str| column(name).ok_or_else(|| format!("there is no column `{name}`"));
-        let optional = |name: &'static str| column(name).map(|array| Texts::new(name, array)).transpose();
+        let schema = batch.schema_ref();
+        let column = |name: &'static str| {
+            // Which of two would be meant, nobody can say.
+            let is_twice = schema.fields().iter().filter(|field| field.name() == name).count() > 1;
+            if is_twice { Err(format!("column `{name}` is there twice")) } else { Ok(batch.column_by_name(name)) }
+        };
+        let required = |name: &'static str| column(name)?.ok_or_else(|| format!("there is no column `{name}`"));
+        let optional = |name: &'static str| column(name)?.map(|array| Texts::new(name, array)).transpose();
         Ok(Self {
             len: batch.num_rows(),
             metric: Texts::new("metric", required("metric")?)?,

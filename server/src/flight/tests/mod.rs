@@ -1,11 +1,17 @@
 //! Flight SQL from outside, by the client that its authors wrote.
 
+mod connections;
+
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit};
+use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandGetDbSchemas, CommandGetTables, SqlInfo};
+use arrow_flight::sql::{
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
+    CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo, SqlInfo, XdbcDataType,
+};
 use arrow_flight::{FlightInfo, Ticket};
 use futures::TryStreamExt as _;
 use serde_json::json;
@@ -31,6 +37,11 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let stage = Stage::new().await;
+        let bounds = Bounds::of(&stage.state.config);
+        Self::of(stage, bounds).await
+    }
+
+    async fn of(stage: Stage, bounds: Bounds) -> Self {
         let (doctor, ada, eve) = (stage.doctor("Doc").await, stage.patient("Ada").await, stage.patient("Eve").await);
         for (person, value) in [(&ada, 60.0), (&ada, 62.0), (&eve, 161.0)] {
             stage.heart_rate(person, value, value / 60.0).await;
@@ -39,7 +50,8 @@ impl Scene {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(stage.state.clone(), listener, stop.clone(), Duration::from_secs(20)));
+        let serving =
+            tokio::spawn(serve_within(bounds, stage.state.clone(), listener, stop.clone(), Duration::from_secs(20)));
         Self { stage, doctor, ada, eve, grant, address, stop, serving }
     }
 
@@ -50,6 +62,22 @@ impl Scene {
             client.set_header(*name, value.as_str());
         }
         client
+    }
+}
+
+impl Scene {
+    /// The first batch of many megabytes of Ada's rows is there, and the query goes on.
+    async fn long(&self, who: &Person) -> FlightRecordBatchStream {
+        for nth in 0..150 {
+            self.stage.heart_rate(&self.ada, 60.0, 2.0 + f64::from(nth) / 100.0).await;
+        }
+        let mut client = self.client(Some(&who.key)).await;
+        let sql = "SELECT a.recorded_at, b.recorded_at AS at, c.value FROM points a, points b, points c";
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        let mut rows = client.do_get(ticket(&info)).await.unwrap();
+        rows.try_next().await.unwrap().unwrap();
+        self.stage.queries_running(1).await;
+        rows
     }
 }
 
@@ -83,6 +111,15 @@ async fn rows_and_records_are_those_of_http() {
     assert_eq!((&trail["records"][0]["sql"], &trail["records"][0]["what"]), (&json!(VALUES), &json!("sql")));
     assert_eq!((trail["records"].as_array().unwrap().len(), &trail["records"][0]["address"]), (1, &json!("127.0.0.1")));
     assert_eq!(scene.stage.read(&scene.eve.token, "/audit").await["records"], json!([]));
+    // It is who fetches that stands there, by what they fetch with.
+    let info = doctor.execute(VALUES.to_owned(), None).await.unwrap();
+    batches(&mut scene.client(Some(&scene.doctor.token)).await, &info).await.unwrap();
+    let means = async || {
+        let trail = scene.stage.read(&scene.ada.token, "/audit").await;
+        let records = trail["records"].as_array().unwrap().iter();
+        records.map(|record| record["means"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(means().await, ["token", "key"]);
     // Texts arrive as texts, and a statement without rows has columns.
     let info = doctor.execute("SELECT metric, recorded_at FROM points WHERE value < 0".to_owned(), None).await.unwrap();
     let schema = info.clone().try_decode_schema().unwrap();
@@ -106,6 +143,69 @@ async fn a_grant_that_ends_between_ticket_and_rows_shows_nothing() {
     scene.stage.revoke(&scene.ada, &scene.grant).await;
     assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), Vec::<f64>::new());
     assert_eq!(scene.stage.read(&scene.ada.token, "/audit").await["records"], json!([]));
+}
+
+#[tokio::test]
+async fn a_session_sees_no_rows_behind_the_end_of_a_grant() {
+    let scene = Scene::new().await;
+    let mut doctor = scene.client(Some(&scene.doctor.key)).await;
+    let mut prepared = doctor.prepare(VALUES.to_owned(), None).await.unwrap();
+    let info = prepared.execute().await.unwrap();
+    assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), [60.0, 62.0]);
+    assert_eq!(values(&mut doctor, VALUES).await.unwrap(), [60.0, 62.0]);
+    scene.stage.revoke(&scene.ada, &scene.grant).await;
+    assert_eq!(values(&mut doctor, VALUES).await.unwrap(), Vec::<f64>::new());
+    let info = prepared.execute().await.unwrap();
+    assert_eq!(of(&batches(&mut doctor, &info).await.unwrap()), Vec::<f64>::new());
+    assert_eq!(scene.stage.read(&scene.ada.token, "/audit").await["records"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn rows_break_off_when_a_grant_ends_while_they_leave() {
+    let scene = Scene::new().await;
+    let mut rows = scene.long(&scene.doctor).await;
+    scene.stage.revoke(&scene.ada, &scene.grant).await;
+    scene.stage.clock.advance(Duration::from_secs(1));
+    let mut left = 0;
+    let broken = loop {
+        match rows.try_next().await {
+            Ok(Some(batch)) => left += batch.num_rows(),
+            Ok(None) => panic!("it came to its end"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(left < 400_000 && broken.contains("no active grant"), "{left} rows left before: {broken}");
+    scene.stage.queries_running(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_its_query() {
+    let scene = Scene::new().await;
+    let rows = scene.long(&scene.ada).await;
+    drop(rows);
+    scene.stage.queries_running(0).await;
+}
+
+#[tokio::test]
+async fn a_bound_that_is_hit_is_told_behind_the_rows() {
+    let scene = Scene::new().await;
+    let rows = scene.long(&scene.ada).await;
+    let told = rows.try_collect::<Vec<_>>().await.unwrap_err().to_string();
+    assert!(told.contains("exhausted") && told.contains("1000000 rows"), "{told}");
+}
+
+#[tokio::test]
+async fn no_row_leaves_where_the_record_cannot_be_written() {
+    use sea_orm::ConnectionTrait as _;
+    let scene = Scene::new().await;
+    let broken = "CREATE TRIGGER t BEFORE INSERT ON audit_records BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    scene.stage.state.control.read().execute_unprepared(broken).await.unwrap();
+    let mut doctor = scene.client(Some(&scene.doctor.key)).await;
+    values(&mut doctor, VALUES).await.unwrap_err();
+    let mut prepared = doctor.prepare(VALUES.to_owned(), None).await.unwrap();
+    let info = prepared.execute().await.unwrap();
+    batches(&mut doctor, &info).await.unwrap_err();
+    assert_eq!(values(&mut scene.client(Some(&scene.ada.key)).await, VALUES).await.unwrap(), [60.0, 62.0]);
 }
 
 #[tokio::test]
@@ -213,6 +313,54 @@ async fn drivers_find_the_tables() {
     assert_eq!(tables[0].num_columns(), 5, "with their columns");
     let info = ada.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap();
     assert_eq!(batches(&mut ada, &info).await.unwrap()[0].num_rows(), 1);
+}
+
+#[tokio::test]
+async fn drivers_find_keys_and_types() {
+    let scene = Scene::new().await;
+    let mut ada = scene.client(Some(&scene.ada.key)).await;
+    for (table, expected) in [
+        ("points", vec!["metric", "user_id", "recorded_at", "source", "source_device_id"]),
+        ("metrics", vec!["metric"]),
+        ("latest", vec!["metric", "user_id"]),
+        ("users", vec![]),
+    ] {
+        let asked =
+            CommandGetPrimaryKeys { catalog: None, db_schema: Some("public".to_owned()), table: table.to_owned() };
+        let info = ada.get_primary_keys(asked).await.unwrap();
+        let keys = batches(&mut ada, &info).await.unwrap();
+        let columns: Vec<_> =
+            keys.iter().flat_map(|batch| batch.column(3).as_string::<i32>().iter()).flatten().collect();
+        assert_eq!(columns, expected, "{table}");
+        assert_eq!(info.try_decode_schema().unwrap().field(5).name(), "key_sequence");
+    }
+    let elsewhere =
+        CommandGetPrimaryKeys { catalog: None, db_schema: Some("pg".to_owned()), table: "points".to_owned() };
+    let info = ada.get_primary_keys(elsewhere).await.unwrap();
+    assert_eq!(batches(&mut ada, &info).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    let table = || "points".to_owned();
+    let exported = CommandGetExportedKeys { catalog: None, db_schema: None, table: table() };
+    let imported = CommandGetImportedKeys { catalog: None, db_schema: None, table: table() };
+    let crossing = CommandGetCrossReference {
+        pk_catalog: None,
+        pk_db_schema: None,
+        pk_table: table(),
+        fk_catalog: None,
+        fk_db_schema: None,
+        fk_table: table(),
+    };
+    let exported = ada.get_exported_keys(exported).await.unwrap();
+    let imported = ada.get_imported_keys(imported).await.unwrap();
+    let crossing = ada.get_cross_reference(crossing).await.unwrap();
+    for info in [exported, imported, crossing] {
+        assert_eq!(batches(&mut ada, &info).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+        assert_eq!(info.try_decode_schema().unwrap().fields().len(), 13);
+    }
+    for (data_type, expected) in [(None, 6), (Some(XdbcDataType::XdbcDouble as i32), 1), (Some(-1), 0)] {
+        let info = ada.get_xdbc_type_info(CommandGetXdbcTypeInfo { data_type }).await.unwrap();
+        let types = batches(&mut ada, &info).await.unwrap();
+        assert_eq!(types.iter().map(RecordBatch::num_rows).sum::<usize>(), expected, "{data_type:?}");
+    }
 }
 
 #[tokio::test]

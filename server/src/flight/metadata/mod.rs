@@ -1,15 +1,22 @@
-//! What a client asks of the server before it asks a question: tables, types, abilities.
+//! What a client asks of the server before it asks a question: tables, keys, types, abilities.
+
+mod keys;
+mod types;
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow_flight::error::FlightError;
-use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
-use arrow_flight::sql::{CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables, SqlInfo};
+use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder, XdbcTypeInfoData};
+use arrow_flight::sql::{
+    CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables, SqlInfo, SqlNullOrdering,
+    SqlSupportedCaseSensitivity,
+};
 use engine::query::sql::{CATALOG, SCHEMA};
 use tonic::Status;
 
+pub(super) use self::keys::{FOREIGN_SCHEMA, PRIMARY_SCHEMA, foreign, primary};
 use super::status::of_error;
 use crate::access::Visitor;
 use crate::sql::Question;
@@ -33,6 +40,12 @@ static INFO: LazyLock<Option<SqlInfoData>> = LazyLock::new(|| {
     info.append(SqlInfo::SqlDdlSchema, false);
     info.append(SqlInfo::SqlDdlTable, false);
     info.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
+    info.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
+    info.append(
+        SqlInfo::SqlQuotedIdentifierCase,
+        SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32,
+    );
+    info.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
     info.build().ok()
 });
 
@@ -42,6 +55,14 @@ static INFO: LazyLock<Option<SqlInfoData>> = LazyLock::new(|| {
 /// `INTERNAL`, for a bug.
 pub(super) fn sql_info() -> Result<&'static SqlInfoData, Status> {
     INFO.as_ref().ok_or_else(|| Status::internal("no information about SQL"))
+}
+
+/// The types of columns.
+///
+/// # Errors
+/// `INTERNAL`, for a bug.
+pub(super) fn types() -> Result<&'static XdbcTypeInfoData, Status> {
+    types::types().ok_or_else(|| Status::internal("no information about types"))
 }
 
 /// The one catalog.

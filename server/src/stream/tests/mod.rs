@@ -1,5 +1,7 @@
 //! Streams from outside: edge, router, grants and points in process.
 
+mod faults;
+
 use std::convert::Infallible;
 use std::io::Write as _;
 
@@ -50,11 +52,15 @@ impl Open {
 }
 
 async fn begin(stage: &Stage, who: &Header, query: &str, coding: &str) -> Result<Open, u16> {
+    begin_with(stage, who, query, ("application/x-ndjson", coding)).await
+}
+
+async fn begin_with(stage: &Stage, who: &Header, query: &str, (kind, coding): (&str, &str)) -> Result<Open, u16> {
     let (put, mut pieces) = unbounded_channel::<Bytes>();
     let pieces = futures::stream::poll_fn(move |context| pieces.poll_recv(context)).map(Ok::<_, Infallible>);
     let request = HttpRequest::post(format!("/api/v1/wearables/stream{query}"))
         .header(who.0, &who.1)
-        .header("content-type", "application/x-ndjson")
+        .header("content-type", kind)
         .header("content-encoding", coding)
         .body(Body::from_stream(pieces));
     let response = stage.edge.answer(request.unwrap(), PEER).await;
