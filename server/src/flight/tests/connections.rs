@@ -127,7 +127,7 @@ async fn a_message_has_a_longest_length() {
 
 #[tokio::test]
 async fn a_request_that_is_never_all_there_ends_and_so_many_wait_on_one_connection() {
-    let scene = Scene::within(|bounds| bounds.request = Duration::from_secs(2)).await;
+    let scene = Scene::within(|bounds| bounds.request = Duration::from_secs(4)).await;
     let (channel, mut other) = (scene.channel().await, scene.client(Some(&scene.ada.key)).await);
     let put = |channel: Channel| async move {
         let silence = futures::stream::pending::<FlightData>();
@@ -139,13 +139,11 @@ async fn a_request_that_is_never_all_there_ends_and_so_many_wait_on_one_connecti
     }
     let mut next = FlightSqlServiceClient::new(channel);
     next.set_header("x-api-key", scene.ada.key.1.as_str());
+    // On a connection of its own nobody waits; by then those requests have begun.
+    assert_eq!(values(&mut other, "SELECT 1.0").await.unwrap(), [1.0]);
     let began = tokio::time::Instant::now();
-    let ((behind, late), (beside, soon)) =
-        tokio::join!(async { (values(&mut next, "SELECT 1.0").await, began.elapsed()) }, async {
-            (values(&mut other, "SELECT 1.0").await, began.elapsed())
-        },);
-    assert_eq!((behind.unwrap(), beside.unwrap()), (vec![1.0], vec![1.0]));
-    assert!(late > soon, "one more waits until one of them has ended: {late:?}, {soon:?}");
+    assert_eq!(values(&mut next, "SELECT 1.0").await.unwrap(), [1.0]);
+    assert!(began.elapsed() > Duration::from_millis(500), "one more waits until one of them has ended");
     while let Some(ended) = waiting.join_next().await {
         let ended = ended.unwrap();
         assert!(ended.message().to_lowercase().contains("timeout"), "{ended}");
