@@ -151,16 +151,19 @@ impl World {
 
     /// Waits until an import of Ada's is as wanted.
     async fn until(&self, id: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
         let waiting = async {
             loop {
-                let import = self.stage.read(&self.ada.token, &format!("/imports/{id}")).await;
-                if is_wanted(&import) {
-                    return import;
+                last = self.stage.read(&self.ada.token, &format!("/imports/{id}")).await;
+                if is_wanted(&last) {
+                    return;
                 }
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, waiting).await.expect("it takes too long")
+        let waited = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(waited.is_ok(), "it takes too long: {last}");
+        last
     }
 
     /// Imports a file of Ada's to its end.
