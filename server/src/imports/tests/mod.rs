@@ -21,6 +21,9 @@ use crate::control::tests::Fixture as Database;
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Between two looks at an import: one who looks all the time leaves the database no time for the import.
+const POLL: Duration = Duration::from_millis(10);
+
 /// 2026-05-01T00:00:00Z, a few weeks before the time of tests.
 const MAY_US: i64 = 1_777_593_600_000_000;
 
@@ -158,7 +161,7 @@ impl World {
                 if is_wanted(&last) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(POLL).await;
             }
         };
         let waited = tokio::time::timeout(DEADLINE, waiting).await;
@@ -197,7 +200,7 @@ impl World {
                 if steps.iter().map(|(at, value, _)| (at.as_str(), *value)).eq(wanted.iter().copied()) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(POLL).await;
             }
         };
         let waited = tokio::time::timeout(DEADLINE, waiting).await;
