@@ -21,6 +21,9 @@ use crate::control::tests::Fixture as Database;
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Between two looks at an import: one who looks all the time leaves the database no time for the import.
+const POLL: Duration = Duration::from_millis(10);
+
 /// 2026-05-01T00:00:00Z, a few weeks before the time of tests.
 const MAY_US: i64 = 1_777_593_600_000_000;
 
@@ -151,16 +154,19 @@ impl World {
 
     /// Waits until an import of Ada's is as wanted.
     async fn until(&self, id: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
         let waiting = async {
             loop {
-                let import = self.stage.read(&self.ada.token, &format!("/imports/{id}")).await;
-                if is_wanted(&import) {
-                    return import;
+                last = self.stage.read(&self.ada.token, &format!("/imports/{id}")).await;
+                if is_wanted(&last) {
+                    return;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(POLL).await;
             }
         };
-        tokio::time::timeout(DEADLINE, waiting).await.expect("it takes too long")
+        let waited = tokio::time::timeout(DEADLINE, waiting).await;
+        assert!(waited.is_ok(), "it takes too long: {last}");
+        last
     }
 
     /// Imports a file of Ada's to its end.
@@ -194,7 +200,7 @@ impl World {
                 if steps.iter().map(|(at, value, _)| (at.as_str(), *value)).eq(wanted.iter().copied()) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(POLL).await;
             }
         };
         let waited = tokio::time::timeout(DEADLINE, waiting).await;

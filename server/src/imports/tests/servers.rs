@@ -65,7 +65,7 @@ async fn ended(database: Database) {
     world.without_files().await;
     let gone = async {
         while imports::count_waiting(world.stage.state.control.read(), &world.ada.id).await.unwrap() > 0 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(POLL).await;
         }
     };
     tokio::time::timeout(DEADLINE, gone).await.expect("the rows go when the threads have ended");
