@@ -32,6 +32,9 @@ const FLEET: [(&str, &str); 4] = [
     ),
 ];
 
+/// People of the fleet: 10 million points.
+const FLEET_PEOPLE: u32 = 1_000;
+
 fn statement(visible: &Arc<[UserId]>, sql: String) -> Statement {
     Statement { visible: Arc::clone(visible), sql, params: Vec::new(), permit: None }
 }
@@ -45,7 +48,7 @@ fn ask(fixture: &Fixture, visible: &Arc<[UserId]>, sql: String) -> usize {
 }
 
 fn sql(criterion: &mut Criterion) {
-    let fixture = Fixture::compacted();
+    let fixture = Fixture::compacted_of(FLEET_PEOPLE);
     let everybody: Arc<[UserId]> = (0..fixture.people).map(user).collect();
     let mut group = criterion.benchmark_group("sql");
     group.sample_size(20).measurement_time(Duration::from_secs(8));

@@ -17,6 +17,8 @@ use tempfile::TempDir;
 pub const WINDOW_START_US: i64 = WINDOW_END_US - 30 * 86_400_000_000;
 /// End of the generated 30 days: 2026-06-16T00:00:00Z.
 pub const WINDOW_END_US: i64 = 1_781_568_000_000_000;
+/// People of a fixture, unless a bench needs more.
+const PEOPLE: u32 = 100;
 /// Seed of the generated people.
 const SEED: u64 = 7;
 
@@ -154,9 +156,17 @@ impl Fixture {
     ///
     /// # Panics
     /// If any of it fails.
-    #[expect(clippy::expect_used, reason = "a bench without its engine can only stop")]
     pub fn compacted() -> Self {
-        let fixture = Self::empty();
+        Self::compacted_of(PEOPLE)
+    }
+
+    /// As [`Self::compacted`], with so many people where it is measured: about 10,000 points each.
+    ///
+    /// # Panics
+    /// If any of it fails.
+    #[expect(clippy::expect_used, reason = "a bench without its engine can only stop")]
+    pub fn compacted_of(people: u32) -> Self {
+        let fixture = Self::empty_of(people);
         for batch in batches(fixture.engine.storage(), fixture.people) {
             fixture.wait(fixture.engine.append(batch)).expect("an acknowledgement");
         }
@@ -168,9 +178,13 @@ impl Fixture {
     ///
     /// # Panics
     /// If it cannot be opened.
-    #[expect(clippy::expect_used, reason = "a bench without its engine can only stop")]
     pub fn empty() -> Self {
-        let people = if is_measuring() { 100 } else { 2 };
+        Self::empty_of(PEOPLE)
+    }
+
+    #[expect(clippy::expect_used, reason = "a bench without its engine can only stop")]
+    fn empty_of(people: u32) -> Self {
+        let people = if is_measuring() { people } else { 2 };
         let folder = folder().expect("a folder");
         let place = place(folder.path()).expect("the folder is there");
         let engine = Engine::open(place, config()).expect("the engine opens");
