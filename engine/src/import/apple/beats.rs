@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_root_of_the_mean_square_of_neighboring_differences() {
-        // The first of 23 intervals is by the rate alone: 21 differences of 40 ms among the 22 behind it.
+        // The first of 23 beats has no interval: 21 differences of 40 ms among the 22 behind it.
         let alternating: Vec<_> = (0..23).map(|index| if index % 2 == 0 { 800.0 } else { 840.0 }).collect();
         assert!(near(beats(&alternating).rmssd(), 40.0), "{:?}", beats(&alternating).rmssd());
         assert_eq!(beats(&alternating[..21]).rmssd(), None, "19 differences are too few");
