@@ -239,6 +239,12 @@ fn analysts_find_the_functions_that_they_know() {
 }
 
 #[test]
+fn a_function_that_takes_no_such_arguments_is_a_fault_in_plain_words() {
+    let (msg, _) = place(Fixture::new().prepare(&[user('a')], "SELECT sum(metric) FROM points"));
+    assert!(msg.contains("sum(Utf8)") && !msg.contains("nternal") && !msg.contains("bug"), "{msg}");
+}
+
+#[test]
 fn a_fault_is_located_by_its_byte() {
     let fixture = Fixture::new();
     for (sql, word) in [
