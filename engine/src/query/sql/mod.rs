@@ -5,6 +5,7 @@
 //! whose result can be far larger than their input, without the memory budget noticing, are left out
 //! ([`FUNCTIONS_LEFT_OUT`]); nothing spills to disk, where it would outlive an erasure.
 
+mod admitted;
 mod catalogue;
 mod hold;
 mod latest;
@@ -237,9 +238,10 @@ struct Session {
 impl Session {
     /// The plan of a statement that reads, its parameters open.
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
+        let dialect = self.state.config().options().sql_parser.dialect;
+        let mut statement = self.state.sql_to_statement(sql, &dialect).map_err(|error| refused(error, sql))?;
+        admitted::check(&statement, sql, &|name| self.state.scalar_functions().contains_key(name))?;
         let planned = async {
-            let dialect = self.state.config().options().sql_parser.dialect;
-            let mut statement = self.state.sql_to_statement(sql, &dialect)?;
             placeholder::number(&mut statement)?;
             let plan = self.state.statement_to_plan(statement).await?;
             SQLOptions::new()

@@ -85,7 +85,7 @@ fn parsed_place(place: &str, sql: &str) -> Option<usize> {
 }
 
 /// The byte of a line and column, both from 1, columns in characters. 0 is no place.
-fn offset(sql: &str, line: u64, column: u64) -> Option<usize> {
+pub(super) fn offset(sql: &str, line: u64, column: u64) -> Option<usize> {
     let (line, column) = (usize::try_from(line).ok()?.checked_sub(1)?, usize::try_from(column).ok()?.checked_sub(1)?);
     let before: usize = sql.split_inclusive('\n').take(line).map(str::len).sum();
     let rest = sql.get(before..)?;
