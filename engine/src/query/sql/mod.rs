@@ -13,6 +13,7 @@ mod local_day;
 mod output;
 mod param;
 mod placeholder;
+mod plain_texts;
 mod points;
 mod pool;
 mod pushdown;
@@ -38,6 +39,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 
@@ -45,6 +47,7 @@ use self::hold::HoldBelowWindows;
 use self::latest::LatestTable;
 use self::local_day::LocalDay;
 pub use self::param::Param;
+use self::plain_texts::PlainTexts;
 use self::points::PointsTable;
 pub use self::pool::Pieces;
 use self::pool::Pool;
@@ -127,7 +130,7 @@ impl Sql {
         let is_left_out = |name: &str| FUNCTIONS_LEFT_OUT.contains(&name);
         let functions = functions.into_iter().filter(|function| !is_left_out(function.name()));
         let own = Arc::new(ScalarUDF::new_from_impl(LocalDay::new()));
-        let template = SessionStateBuilder::new()
+        let mut template = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
@@ -136,6 +139,7 @@ impl Sql {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_physical_optimizer_rule(Arc::new(HoldBelowWindows))
             .build();
+        template.register_function_rewrite(Arc::new(PlainTexts)).map_err(to_error)?;
         Ok(Self { template, pool: Arc::new(Pool::new(threads)?), metrics: catalogue::rows(catalogue)?, bounds })
     }
 
@@ -243,7 +247,10 @@ impl Session {
         admitted::check(&statement, sql, &|name| self.state.scalar_functions().contains_key(name))?;
         let planned = async {
             placeholder::number(&mut statement)?;
-            let plan = self.state.statement_to_plan(statement).await?;
+            let mut plan = self.state.statement_to_plan(statement).await?;
+            if let LogicalPlan::DescribeTable(described) = &mut plan {
+                described.schema = output::plain_schema(&described.schema);
+            }
             SQLOptions::new()
                 .with_allow_ddl(false)
                 .with_allow_dml(false)

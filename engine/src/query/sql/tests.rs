@@ -239,6 +239,33 @@ fn analysts_find_the_functions_that_they_know() {
 }
 
 #[test]
+fn columns_of_texts_are_texts_to_every_function() {
+    let fixture = Fixture::new();
+    fixture.hours(user('a'), "heart_rate", 3);
+    let mine = [user('a')];
+    for (sql, expected) in [
+        ("SELECT approx_distinct(source) FROM points", "1"),
+        ("SELECT approx_distinct(source) AS n FROM points GROUP BY metric HAVING approx_distinct(user_id) = 1", "1"),
+        ("SELECT approx_distinct(metric) OVER () FROM points", "1"),
+        ("SELECT sum(length(source)) FROM points", "3"),
+        ("SELECT upper(source) || substr(metric, 1, 2) FROM points", "\"Whe\""),
+    ] {
+        let rows = fixture.rows(&mine, sql, Vec::new()).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        assert_eq!(rows[0][0].to_string(), expected, "{sql}");
+    }
+    let (msg, _) = place(fixture.rows(&mine, "SELECT to_timestamp(source) FROM points", Vec::new()));
+    assert!(msg.contains("'w'"), "it is the text that is no time: {msg}");
+    // The name of a column does not show the cast.
+    let sql = "SELECT approx_distinct(source) FROM points";
+    let (columns, _) = block_on(fixture.engine.describe(Fixture::statement(&mine, sql, Vec::new()))).unwrap();
+    assert_eq!(columns.field(0).name(), "approx_distinct(points.source)");
+    for sql in ["DESCRIBE points", "DESCRIBE latest", "DESCRIBE SELECT * FROM points", "DESCRIBE metrics"] {
+        let described = fixture.rows(&mine, sql, Vec::new()).unwrap().to_string();
+        assert!(described.contains("Utf8") && !described.contains("Dictionary"), "{sql}: {described}");
+    }
+}
+
+#[test]
 fn a_clause_that_would_do_nothing_is_refused_where_it_stands() {
     let fixture = Fixture::new();
     for (sql, clause, at) in [
