@@ -59,8 +59,13 @@ pub enum ImportError {
         source: zip::result::ZipError,
     },
     /// A folder holds nothing that could be sent.
-    #[error("{} holds no file that ends in .fit, .zip or .json", .0.display())]
-    Empty(PathBuf),
+    #[error("{} holds no file that ends in {endings}", path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+        /// What of a folder is sent, for people.
+        endings: &'static str,
+    },
     /// The server cannot be asked.
     #[error("ask the server")]
     Http(#[from] reqwest::Error),
@@ -122,22 +127,38 @@ struct Sending {
     priority: Option<String>,
 }
 
+impl Format {
+    /// The API's word, and what of a folder is sent: the endings of files' names, for us and for people.
+    fn sent(&self) -> (&'static str, Endings) {
+        match self {
+            Self::AppleHealth(_) => ("apple_health", Endings { all: &["zip", "xml"], said: ".zip or .xml" }),
+            Self::Garmin(_) => ("garmin", Endings { all: &["fit", "zip", "json"], said: ".fit, .zip or .json" }),
+        }
+    }
+}
+
+/// Endings of the names of files that are of use.
+#[derive(Debug, Clone, Copy)]
+struct Endings {
+    all: &'static [&'static str],
+    said: &'static str,
+}
+
 impl Import {
     pub(super) fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let (format, sending) = match self.format {
-            Format::AppleHealth(sending) => ("apple_health", sending),
-            Format::Garmin(sending) => ("garmin", sending),
-        };
-        block_on(sending.run(format, terminal))
+        let (format, endings) = self.format.sent();
+        let (Format::AppleHealth(sending) | Format::Garmin(sending)) = self.format;
+        block_on(sending.run(format, endings, terminal))
     }
 }
 
 impl Sending {
-    async fn run(self, format: &'static str, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    async fn run(self, format: &'static str, endings: Endings, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let server = Server::new(&self.url, self.key)?;
         let mut incomplete = 0;
         for path in &self.files {
-            let ended = server.import(format, self.priority.as_deref(), path).await?;
+            let file = opened(path, endings)?;
+            let ended = server.import(format, self.priority.as_deref(), path, file).await?;
             tell(path, &ended, terminal)?;
             incomplete += usize::from(ended.status != "done");
         }
@@ -178,9 +199,8 @@ impl Server {
         Ok(Self { http, imports, key })
     }
 
-    /// Sends a file or folder and waits for the end of its import.
-    async fn import(&self, format: &str, priority: Option<&str>, path: &Path) -> Result<Seen, ImportError> {
-        let file = opened(path)?;
+    /// Sends a file and waits for the end of its import.
+    async fn import(&self, format: &str, priority: Option<&str>, path: &Path, file: File) -> Result<Seen, ImportError> {
         let id = tokio::select! {
             sent = self.send(format, priority, path, file) => sent?,
             _ = tokio::signal::ctrl_c() => return Err(ImportError::NotSent(path.to_path_buf())),
@@ -320,15 +340,15 @@ fn bar(path: &Path, what: &'static str, length: u64, counts: &str) -> ProgressBa
 }
 
 /// A file as it is, a folder as a zip of what could be of use.
-fn opened(path: &Path) -> Result<File, ImportError> {
+fn opened(path: &Path, endings: Endings) -> Result<File, ImportError> {
     let at = |source| ImportError::File { path: path.to_path_buf(), source };
     if !path.is_dir() {
         return File::open(path).map_err(at);
     }
     let mut files = Vec::new();
-    collect(path, &mut files).map_err(at)?;
+    collect(path, endings, &mut files).map_err(at)?;
     if files.is_empty() {
-        return Err(ImportError::Empty(path.to_path_buf()));
+        return Err(ImportError::Empty { path: path.to_path_buf(), endings: endings.said });
     }
     let zipped = |source| ImportError::Zip { path: path.to_path_buf(), source };
     let mut archive = zip::ZipWriter::new(tempfile::tempfile().map_err(at)?);
@@ -346,7 +366,7 @@ fn opened(path: &Path) -> Result<File, ImportError> {
 }
 
 /// The files below a folder that could be of use, by their names.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+fn collect(folder: &Path, endings: Endings, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     entries.sort();
@@ -354,8 +374,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         // A link may lead around in circles.
         if path.is_dir() && !path.is_symlink() {
-            collect(&path, files)?;
-        } else if path.is_file() && ["fit", "zip", "json"].contains(&extension.as_str()) {
+            collect(&path, endings, files)?;
+        } else if path.is_file() && endings.all.contains(&extension.as_str()) {
             files.push(path);
         }
     }

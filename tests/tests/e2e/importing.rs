@@ -222,7 +222,15 @@ async fn the_command_line_sends_a_folder_as_one() {
     let (code, said) = avycenna(&server, folder.path(), &["garmin", "watch", "--key", &key]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("watch: done") && said.contains("heart_rate"), "{said}");
-    let (code, said) = avycenna(&server, folder.path(), &["garmin", "empty", "--key", &key]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("holds no file"), "{said}");
+    for (format, endings) in [("garmin", ".fit, .zip or .json"), ("apple-health", ".zip or .xml")] {
+        let (code, said) = avycenna(&server, folder.path(), &[format, "empty", "--key", &key]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("empty holds no file that ends in {endings}")), "{said}");
+    }
+    // As a browser leaves an export that it has unpacked.
+    std::fs::create_dir(folder.path().join("apple_health_export")).unwrap();
+    std::fs::write(folder.path().join("apple_health_export/export.xml"), export(3)).unwrap();
+    let (code, said) = avycenna(&server, folder.path(), &["apple-health", "apple_health_export", "--key", &key]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("apple_health_export: done\n  heart_rate    3\n"), "{said}");
 }

@@ -262,3 +262,28 @@ async fn the_shell_answers_arguments_and_pipes() {
     let (code, _, err) = shell(&["--key-file", "/nowhere"], "");
     assert_eq!(code, Some(2), "{err}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_takes_its_key_from_the_environment_and_shows_it_to_nobody() {
+    let (server, key) = clinic().await;
+    let ask = |key: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_avycenna-under-test"));
+        command.env_clear().env("AVYCENNA_KEY", key).args(["sql", "--url", &server.url(), "-c", "SELECT 1 AS n"]);
+        let output = command.args(more).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let csv = ["--format", "csv"];
+    assert_eq!(ask(&key, &csv), (Some(0), "n\n1\n".to_owned()));
+    let (code, said) = ask("avk_wrong", &csv);
+    assert_eq!(code, Some(1), "{said}");
+    // What is named goes before what is around.
+    assert_eq!(ask("avk_wrong", &["--format", "csv", "--key", &key]), (Some(0), "n\n1\n".to_owned()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, &key).unwrap();
+    let by_file = ["--format", "csv", "--key-file", file.to_str().unwrap()];
+    assert_eq!(ask("avk_wrong", &by_file), (Some(0), "n\n1\n".to_owned()));
+    let (_, help) = ask("avk_around", &["--help"]);
+    assert!(help.contains("AVYCENNA_KEY") && !help.contains("avk_around"), "{help}");
+}

@@ -4,9 +4,8 @@
 //! RMSSD, which is another measure and is stored as another metric:
 //!
 //! 1. A beat's interval is the time since the beat before, where that agrees with the beat's own rate; the times have
-//!    10 ms, the rate is rounded to whole beats. Where it does not agree, beats are missing between: the interval is then
-//!    60,000 / bpm, and the beat has no neighbor before it. (On a real record this comes nearer to the SDNN that the watch
-//!    computed than rates alone.)
+//!    10 ms, the rate is rounded to whole beats. Where it does not agree, beats are missing between, and there is no
+//!    interval, as for the first beat of a record: 60,000 / bpm is too coarse for a difference.
 //! 2. Artefacts: an interval outside 300 to 2,000 ms is none, and so is one that differs by more than a fifth from the
 //!    interval before it, as an extra beat does (Malik's rule).
 //! 3. RMSSD is the root of the mean of the squared differences of neighboring intervals that are left, if there are at
@@ -28,16 +27,9 @@ const HALF_DAY_MS: f64 = 43_200_000.0;
 /// The beats of a record.
 #[derive(Debug, Default)]
 pub(super) struct Beats {
-    intervals: Vec<Interval>,
+    /// From the beat before to each beat, ms, where the clock and the rate agree on it.
+    intervals: Vec<Option<f64>>,
     last_ms: Option<f64>,
-}
-
-/// The time from one beat to the next.
-#[derive(Debug, Clone, Copy)]
-struct Interval {
-    ms: f64,
-    /// Whether the interval before ends where this one begins.
-    is_neighbor: bool,
 }
 
 impl Beats {
@@ -60,8 +52,7 @@ impl Beats {
         // The rate is rounded: it may be half a beat off in either direction.
         let tolerance_ms = by_rate_ms * 0.5 / (bpm - 0.5) + CLOCK_MS;
         let since_ms = self.last_ms.map(|last_ms| (at_ms - last_ms).rem_euclid(HALF_DAY_MS));
-        let by_clock_ms = since_ms.filter(|since_ms| (since_ms - by_rate_ms).abs() <= tolerance_ms);
-        self.intervals.push(Interval { ms: by_clock_ms.unwrap_or(by_rate_ms), is_neighbor: by_clock_ms.is_some() });
+        self.intervals.push(since_ms.filter(|since_ms| (since_ms - by_rate_ms).abs() <= tolerance_ms));
         self.last_ms = Some(at_ms);
     }
 
@@ -73,12 +64,12 @@ impl Beats {
     /// RMSSD in ms, if enough of the beats are good.
     pub(super) fn rmssd(&self) -> Option<f64> {
         let (mut squares, mut count) = (0.0, 0_u32);
-        for (before, next) in self.intervals.iter().zip(self.intervals.iter().skip(1)) {
-            let difference_ms = next.ms - before.ms;
-            let is_good = next.is_neighbor
-                && INTERVAL_MS.contains(&before.ms)
-                && INTERVAL_MS.contains(&next.ms)
-                && difference_ms.abs() <= CHANGE_MAX * before.ms;
+        for (before_ms, next_ms) in self.intervals.iter().zip(self.intervals.iter().skip(1)) {
+            let (Some(before_ms), Some(next_ms)) = (before_ms, next_ms) else { continue };
+            let difference_ms = next_ms - before_ms;
+            let is_good = INTERVAL_MS.contains(before_ms)
+                && INTERVAL_MS.contains(next_ms)
+                && difference_ms.abs() <= CHANGE_MAX * before_ms;
             if is_good {
                 squares += difference_ms * difference_ms;
                 count += 1;
@@ -159,11 +150,11 @@ mod tests {
 
     #[test]
     fn the_root_of_the_mean_square_of_neighboring_differences() {
-        // 21 differences of 40 ms among 22 intervals; the first interval is by the rate alone: 60,000 / 75.
+        // The first of 23 beats has no interval: 21 differences of 40 ms among the 22 behind it.
         let alternating: Vec<_> = (0..23).map(|index| if index % 2 == 0 { 800.0 } else { 840.0 }).collect();
         assert!(near(beats(&alternating).rmssd(), 40.0), "{:?}", beats(&alternating).rmssd());
-        assert_eq!(beats(&alternating[..20]).rmssd(), None, "19 differences are too few");
-        assert!(near(beats(&alternating[..21]).rmssd(), 40.0), "20 are enough");
+        assert_eq!(beats(&alternating[..21]).rmssd(), None, "19 differences are too few");
+        assert!(near(beats(&alternating[..22]).rmssd(), 40.0), "20 are enough");
         assert!(near(beats(&[800.0; 40]).rmssd(), 0.0));
     }
 
@@ -177,13 +168,24 @@ mod tests {
         let mut gap = beats(&[800.0; 30]);
         gap.add("75", "11:59:00.00 AM");
         assert!(near(gap.rmssd(), 0.0));
-        assert!(!gap.intervals.last().unwrap().is_neighbor);
+        assert!(gap.intervals.last().unwrap().is_none());
         let mut slower = beats(&[800.0; 30]);
         slower.add("67", "11:59:00.00 AM");
         assert!(near(slower.rmssd(), 0.0), "beats on both sides of a gap are no neighbors");
         gap.add("nothing", "11:59:00.80 AM");
         gap.add("75", "11:59:01.60 AM");
-        assert!(!gap.intervals.last().unwrap().is_neighbor, "what cannot be read leaves a gap");
+        assert!(gap.intervals.last().unwrap().is_none(), "what cannot be read leaves a gap");
+    }
+
+    #[test]
+    fn an_interval_from_a_rounded_rate_is_no_half_of_a_difference() {
+        // 830 ms by the clock, 60,000 / 72 = 833.3 by the rate: 3 ms that no heart made.
+        let mut found = beats(&[830.0; 23]);
+        assert!(near(found.rmssd(), 0.0), "the first beat: {:?}", found.rmssd());
+        for time in ["11:59:00.00 AM", "11:59:00.83 AM", "11:59:01.66 AM"] {
+            found.add("72", time);
+        }
+        assert!(near(found.rmssd(), 0.0), "a gap: {:?}", found.rmssd());
     }
 
     #[test]
@@ -192,7 +194,7 @@ mod tests {
         beats.add("60", "11:59:59.50 PM");
         beats.add("60", "12:00:00.50 AM");
         beats.add("60", "00:00:01,50");
-        assert!(beats.intervals.iter().skip(1).all(|interval| interval.is_neighbor));
+        assert!(beats.intervals.iter().skip(1).all(Option::is_some));
     }
 
     #[test]

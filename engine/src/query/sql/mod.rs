@@ -5,6 +5,7 @@
 //! whose result can be far larger than their input, without the memory budget noticing, are left out
 //! ([`FUNCTIONS_LEFT_OUT`]); nothing spills to disk, where it would outlive an erasure.
 
+mod admitted;
 mod catalogue;
 mod hold;
 mod latest;
@@ -12,6 +13,7 @@ mod local_day;
 mod output;
 mod param;
 mod placeholder;
+mod plain_texts;
 mod points;
 mod pool;
 mod pushdown;
@@ -37,6 +39,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::registry::FunctionRegistry as _;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 
@@ -44,6 +47,7 @@ use self::hold::HoldBelowWindows;
 use self::latest::LatestTable;
 use self::local_day::LocalDay;
 pub use self::param::Param;
+use self::plain_texts::PlainTexts;
 use self::points::PointsTable;
 pub use self::pool::Pieces;
 use self::pool::Pool;
@@ -126,7 +130,7 @@ impl Sql {
         let is_left_out = |name: &str| FUNCTIONS_LEFT_OUT.contains(&name);
         let functions = functions.into_iter().filter(|function| !is_left_out(function.name()));
         let own = Arc::new(ScalarUDF::new_from_impl(LocalDay::new()));
-        let template = SessionStateBuilder::new()
+        let mut template = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
@@ -135,6 +139,7 @@ impl Sql {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_physical_optimizer_rule(Arc::new(HoldBelowWindows))
             .build();
+        template.register_function_rewrite(Arc::new(PlainTexts)).map_err(to_error)?;
         Ok(Self { template, pool: Arc::new(Pool::new(threads)?), metrics: catalogue::rows(catalogue)?, bounds })
     }
 
@@ -237,11 +242,15 @@ struct Session {
 impl Session {
     /// The plan of a statement that reads, its parameters open.
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
+        let dialect = self.state.config().options().sql_parser.dialect;
+        let mut statement = self.state.sql_to_statement(sql, &dialect).map_err(|error| refused(error, sql))?;
+        admitted::check(&statement, sql, &|name| self.state.scalar_functions().contains_key(name))?;
         let planned = async {
-            let dialect = self.state.config().options().sql_parser.dialect;
-            let mut statement = self.state.sql_to_statement(sql, &dialect)?;
             placeholder::number(&mut statement)?;
-            let plan = self.state.statement_to_plan(statement).await?;
+            let mut plan = self.state.statement_to_plan(statement).await?;
+            if let LogicalPlan::DescribeTable(described) = &mut plan {
+                described.schema = output::plain_schema(&described.schema);
+            }
             SQLOptions::new()
                 .with_allow_ddl(false)
                 .with_allow_dml(false)

@@ -13,13 +13,18 @@ use crate::query::budget::to_error;
 /// Longest message, bytes: a planner lists all functions that it knows.
 const MESSAGE_BYTES_MAX: usize = 1_000;
 
+/// Begins what a planner says of its own bugs.
+const OF_ITSELF: &str = "Internal error";
+/// Begins what is wrong with a function's arguments.
+const NO_FUNCTION: &str = "No function matches";
+
 /// The error of a statement.
 pub(super) fn refused(error: DataFusionError, sql: &str) -> Error {
     let error = match to_error(error) {
         Error::Query(error) => error,
         own => return own,
     };
-    let Some(words) = words(&error) else { return Error::Query(error) };
+    let Some(words) = words(&error).and_then(plain) else { return Error::Query(error) };
     let (mut msg, place) = match words.rsplit_once(" at Line: ") {
         Some((msg, place)) => (msg.to_owned(), parsed_place(place, sql)),
         None => (words, None),
@@ -65,6 +70,14 @@ fn words(error: &DataFusionError) -> Option<String> {
     }
 }
 
+/// The same without what the planner says of itself, and with texts as callers know them; `None` if nothing is left.
+///
+/// Where arguments fit no signature of a function, it reports that as a bug of its own and goes on with what is wrong.
+fn plain(words: String) -> Option<String> {
+    let words = if words.contains(OF_ITSELF) { words.get(words.find(NO_FUNCTION)?..)?.to_owned() } else { words };
+    Some(words.replace("Dictionary(Int32, Utf8)", "Utf8")).filter(|words| !words.contains(OF_ITSELF))
+}
+
 /// The place behind `at Line: `, as in `1, Column: 8`.
 fn parsed_place(place: &str, sql: &str) -> Option<usize> {
     let (line, column) = place.split_once(", Column: ")?;
@@ -72,7 +85,7 @@ fn parsed_place(place: &str, sql: &str) -> Option<usize> {
 }
 
 /// The byte of a line and column, both from 1, columns in characters. 0 is no place.
-fn offset(sql: &str, line: u64, column: u64) -> Option<usize> {
+pub(super) fn offset(sql: &str, line: u64, column: u64) -> Option<usize> {
     let (line, column) = (usize::try_from(line).ok()?.checked_sub(1)?, usize::try_from(column).ok()?.checked_sub(1)?);
     let before: usize = sql.split_inclusive('\n').take(line).map(str::len).sum();
     let rest = sql.get(before..)?;
@@ -99,6 +112,18 @@ mod tests {
         let inner = std::io::Error::other("/var/lib/avycenna");
         for error in [DataFusionError::IoError(inner), DataFusionError::Internal("a bug".to_owned())] {
             assert!(matches!(refused(error, "SELECT 1"), Error::Query(_)));
+        }
+    }
+
+    #[test]
+    fn a_planner_says_nothing_of_itself() {
+        let fits = "No function matches the given name and argument types 'sum(Dictionary(Int32, Utf8))'.";
+        let bug = "Internal error: Function 'sum' failed.\nThis issue was likely caused by a bug in DataFusion's code.";
+        let error = refused(DataFusionError::Plan(format!("{bug}. {fits}")), "SELECT 1");
+        let msg = fits.replace("Dictionary(Int32, Utf8)", "Utf8");
+        assert!(matches!(&error, Error::Statement { msg: found, .. } if *found == msg), "{error:?}");
+        for words in [bug.to_owned(), format!("{bug} {fits} {bug}")] {
+            assert!(matches!(refused(DataFusionError::Plan(words), "SELECT 1"), Error::Query(_)));
         }
     }
 

@@ -239,6 +239,95 @@ fn analysts_find_the_functions_that_they_know() {
 }
 
 #[test]
+fn columns_of_texts_are_texts_to_every_function() {
+    let fixture = Fixture::new();
+    fixture.hours(user('a'), "heart_rate", 3);
+    let mine = [user('a')];
+    for (sql, expected) in [
+        ("SELECT approx_distinct(source) FROM points", "1"),
+        ("SELECT approx_distinct(source) AS n FROM points GROUP BY metric HAVING approx_distinct(user_id) = 1", "1"),
+        ("SELECT approx_distinct(metric) OVER () FROM points", "1"),
+        ("SELECT sum(length(source)) FROM points", "3"),
+        ("SELECT upper(source) || substr(metric, 1, 2) FROM points", "\"Whe\""),
+    ] {
+        let rows = fixture.rows(&mine, sql, Vec::new()).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        assert_eq!(rows[0][0].to_string(), expected, "{sql}");
+    }
+    let (msg, _) = place(fixture.rows(&mine, "SELECT to_timestamp(source) FROM points", Vec::new()));
+    assert!(msg.contains("'w'"), "it is the text that is no time: {msg}");
+    // The name of a column does not show the cast.
+    let sql = "SELECT approx_distinct(source) FROM points";
+    let (columns, _) = block_on(fixture.engine.describe(Fixture::statement(&mine, sql, Vec::new()))).unwrap();
+    assert_eq!(columns.field(0).name(), "approx_distinct(points.source)");
+    for sql in ["DESCRIBE points", "DESCRIBE latest", "DESCRIBE SELECT * FROM points", "DESCRIBE metrics"] {
+        let described = fixture.rows(&mine, sql, Vec::new()).unwrap().to_string();
+        assert!(described.contains("Utf8") && !described.contains("Dictionary"), "{sql}: {described}");
+    }
+}
+
+#[test]
+fn a_clause_that_would_do_nothing_is_refused_where_it_stands() {
+    let fixture = Fixture::new();
+    for (sql, clause, at) in [
+        ("SELECT count(*) FROM points TABLESAMPLE SYSTEM (10)", "TABLESAMPLE", "points"),
+        ("SELECT 1 WHERE 1 IN (SELECT 1 FROM latest TABLESAMPLE BERNOULLI (1))", "TABLESAMPLE", "latest"),
+        ("EXPLAIN SELECT * FROM points TABLESAMPLE SYSTEM (10)", "TABLESAMPLE", "points"),
+        ("DESCRIBE SELECT * FROM points TABLESAMPLE SYSTEM (10)", "TABLESAMPLE", "points"),
+        ("SELECT * FROM points\n  FOR UPDATE", "FOR UPDATE", "FOR"),
+        ("SELECT * FROM points LIMIT 1 FOR SHARE NOWAIT", "FOR SHARE", "FOR"),
+        ("WITH p AS (SELECT * FROM points FOR UPDATE) SELECT * FROM p", "FOR UPDATE", "FOR"),
+        ("SELECT unit, sum(value) FROM points GROUP BY unit WITH ROLLUP", "GROUP BY", "SELECT"),
+        ("SELECT * ILIKE 'm%' FROM points", "ILIKE", "SELECT"),
+        ("SELECT abs(value) FILTER (WHERE value > 3) FROM points", "FILTER", "abs"),
+        ("SELECT ABS(value) OVER () FROM points", "OVER", "ABS"),
+        ("SELECT abs(DISTINCT value) FROM points", "DISTINCT", "abs"),
+    ] {
+        let (msg, place) = place(fixture.prepare(&[user('a')], sql));
+        assert!(msg.contains(clause) && msg.contains("not supported"), "{sql}: {msg}");
+        assert_eq!(place, Place::Byte(sql.rfind(at).unwrap()), "{sql}: {msg}");
+    }
+    fixture.hours(user('a'), "heart_rate", 2);
+    for sql in [
+        "SELECT sum(value) FILTER (WHERE value > 40) FROM points AS p",
+        "SELECT count(DISTINCT value) - 1 FROM points",
+        "SELECT count(value) - 1 FROM points GROUP BY ROLLUP (unit)",
+        "SELECT first_value(source ORDER BY recorded_at) IS NOT NULL FROM points",
+    ] {
+        fixture.rows(&[user('a')], sql, Vec::new()).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+}
+
+#[test]
+fn a_statement_that_is_no_query_is_told_that_sql_here_only_reads() {
+    let fixture = Fixture::new();
+    for sql in [
+        "COPY points TO 'points.csv'",
+        "EXPLAIN COPY points TO 'points.csv'",
+        "INSERT INTO points VALUES (1)",
+        "EXPLAIN ANALYZE INSERT INTO points VALUES (1)",
+        "WITH p AS (SELECT 1) INSERT INTO points SELECT * FROM p",
+        "SELECT * INTO mine FROM points",
+        "UPDATE points SET nothing = 1",
+        "DELETE FROM nowhere",
+        "CREATE TABLE x (y INT)",
+        "DROP TABLE nowhere",
+        "SET x = 1",
+        "RESET x",
+        "SHOW TABLES",
+        "BEGIN",
+    ] {
+        let (msg, _) = place(fixture.prepare(&[user('a')], sql));
+        assert!(msg.contains("only reads"), "{sql}: {msg}");
+    }
+}
+
+#[test]
+fn a_function_that_takes_no_such_arguments_is_a_fault_in_plain_words() {
+    let (msg, _) = place(Fixture::new().prepare(&[user('a')], "SELECT sum(metric) FROM points"));
+    assert!(msg.contains("sum(Utf8)") && !msg.contains("nternal") && !msg.contains("bug"), "{msg}");
+}
+
+#[test]
 fn a_fault_is_located_by_its_byte() {
     let fixture = Fixture::new();
     for (sql, word) in [

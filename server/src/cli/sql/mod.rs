@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, Terminal};
+use crate::config::CLIENT_KEY_VARIABLE;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +26,7 @@ Examples:
 
 Statements end with `;`. In the shell, `\\d` shows the tables, `\\d points` a table's columns, `\\o FILE` writes the next answer
 into a file, `\\timing` shows how long answers take, `\\q` ends it; Ctrl-C ends a query. What was typed is kept in
-~/.avycenna_history.";
+~/.avycenna_history. The key may also be in AVYCENNA_KEY.";
 
 /// What a file for an answer may be called.
 const FILE_NAMES: &str = "the name of a file must end with .csv, .json, .arrow or .parquet";
@@ -42,10 +43,10 @@ pub(super) struct Sql {
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
     /// An API key with the scope `read`
-    #[arg(long, required_unless_present = "key_file")]
+    #[arg(long, env = CLIENT_KEY_VARIABLE, hide_env_values = true, required_unless_present = "key_file")]
     key: Option<String>,
     /// A file that holds the key, so that it stands in no list of processes
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    #[arg(long, value_name = "FILE", overrides_with = "key")]
     key_file: Option<PathBuf>,
     /// Runs this and ends; may be repeated
     #[arg(short = 'c', long, value_name = "SQL")]
@@ -103,10 +104,11 @@ impl Sql {
     }
 
     fn key(&self) -> Result<String, Failure> {
-        match (&self.key, &self.key_file) {
-            (Some(key), _) => Ok(key.clone()),
-            (None, Some(path)) => Ok(std::fs::read_to_string(path).map_err(Failure::Input)?.trim().to_owned()),
-            (None, None) => Err(Failure::Argument("name a key by --key or --key-file")),
+        // A file is named on purpose; the variable may only happen to be there.
+        match (&self.key_file, &self.key) {
+            (None, Some(key)) => Ok(key.clone()),
+            (Some(path), _) => Ok(std::fs::read_to_string(path).map_err(Failure::Input)?.trim().to_owned()),
+            (None, None) => Err(Failure::Argument("name a key by --key, --key-file or AVYCENNA_KEY")),
         }
     }
 }

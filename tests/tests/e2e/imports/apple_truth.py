@@ -84,9 +84,9 @@ def rmssd(beats):
         follows = since is not None and abs(since - by_rate) <= rounding + 20
         intervals.append((since if follows else by_rate, follows))
     squares = []
-    for (before, _), (after, follows) in zip(intervals, intervals[1:]):
+    for (before, is_measured), (after, follows) in zip(intervals, intervals[1:]):
         plausible = 300 <= before <= 2000 and 300 <= after <= 2000
-        if follows and plausible and abs(after - before) <= before / 5:
+        if is_measured and follows and plausible and abs(after - before) <= before / 5:
             squares.append((after - before) ** 2)
     return math.sqrt(sum(squares) / len(squares)) if len(squares) >= 20 else None
 
