@@ -53,8 +53,9 @@ async fn ended(database: Database) {
     let world = World::on(database).await;
     let other = beside(&world).await;
     let running = world.send(&world.ada.token, "?format=garmin", &(walk(0, 50) + "many 300000\nhold\n")).await;
-    let waiting = world.send(&world.ada.token, "?format=garmin", "hr 60 10\nhold\n").await;
+    // Sent before the first one runs, it could be the one that does: the clock stands still, and neither is older.
     world.until(&running, |import| import["progress"].as_f64().unwrap() > 0.0).await;
+    let waiting = world.send(&world.ada.token, "?format=garmin", "hr 60 10\nhold\n").await;
     // The other server sees both, and has the file of neither.
     for id in [&running, &waiting] {
         let path = format!("/imports/{id}");
