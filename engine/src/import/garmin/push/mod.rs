@@ -11,17 +11,20 @@
 //!
 //! Garmin sends a summary again whenever it knows more; the points have the same identity then, and are replaced. That
 //! holds for nights only when their end is final, so a night that is `…_TENTATIVE` is left out until it is sent as final.
-//! Summaries name no device.
+//! Summaries name no device. A body is of one person: one that names two (`userId`) is refused as a whole.
 //!
-//! Not here: whose summaries they are (`userId`, tokens); pings, which only say where summaries can be fetched.
+//! Not here: whose summaries they are (tokens); pings, which only say where summaries can be fetched.
+
+mod person;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
+use self::person::{OfOne, Stranger};
 use super::context::{At, Context};
 use super::json::{Offsets, Scalar, micros};
 use super::night::Night;
@@ -36,7 +39,8 @@ const MAKER: Maker<'_> = Maker { source: SOURCE, device: None };
 /// The body must be in memory whole; so much again is needed to read it. The same summaries give the same calls.
 ///
 /// # Errors
-/// [`Fault::Broken`] where the body is no JSON, or a list of summaries is none: nothing of it was given then.
+/// [`Fault::Broken`] where the body is no JSON, a list of summaries is none, or a summary is of another person than one
+/// before: nothing of it was given then.
 /// [`Fault::Stopped`] when the sink wants no more.
 pub fn read(body: &[u8], sink: &mut dyn Sink) -> Result<(), Fault> {
     let push: Push = serde_json::from_slice(body).map_err(|error| broken(body, &error))?;
@@ -81,16 +85,19 @@ impl<'de> Deserialize<'de> for Push {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Push, A::Error> {
                 let mut lists = Vec::new();
+                let mut person = Scalar::Nothing;
                 while let Some(kind) = map.next_key::<String>()? {
+                    let known = OfOne { person: &mut person, of: |summary: &Summary| &summary.user_id };
                     lists.push(match kind.as_str() {
-                        "dailies" => List::Dailies(map.next_value()?),
-                        "epochs" => List::Epochs(map.next_value()?),
-                        "sleeps" => List::Sleeps(map.next_value()?),
-                        "hrv" => List::Hrv(map.next_value()?),
-                        "pulseox" => List::PulseOx(map.next_value()?),
-                        "allDayRespiration" => List::Respiration(map.next_value()?),
+                        "dailies" => List::Dailies(map.next_value_seed(known)?),
+                        "epochs" => List::Epochs(map.next_value_seed(known)?),
+                        "sleeps" => List::Sleeps(map.next_value_seed(known)?),
+                        "hrv" => List::Hrv(map.next_value_seed(known)?),
+                        "pulseox" => List::PulseOx(map.next_value_seed(known)?),
+                        "allDayRespiration" => List::Respiration(map.next_value_seed(known)?),
                         _ => {
-                            List::Other(kind, map.next_value::<Option<Vec<IgnoredAny>>>()?.map_or(0, |list| list.len()))
+                            let strangers = OfOne { person: &mut person, of: |summary: &Stranger| &summary.user_id };
+                            List::Other(kind, map.next_value_seed(strangers)?.map_or(0, |list| list.len()))
                         }
                     });
                 }
@@ -138,6 +145,7 @@ type Give = fn(&Summary, i64, &mut Context<'_>) -> Result<(), Fault>;
 #[derive(Debug, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Summary {
+    user_id: Scalar,
     #[serde(rename = "summaryId")]
     id: Scalar,
     #[serde(rename = "callbackURL")]

@@ -161,6 +161,25 @@ fn a_body_that_is_no_push_gives_nothing_and_says_where() {
 }
 
 #[test]
+fn a_body_of_two_people_gives_nothing_and_says_where_the_second_comes() {
+    let first =
+        r#"{"hrv": [{"userId": "u", "startTimeInSeconds": 1714600800, "hrvValues": {"0": 32}}], "pulseox": null"#;
+    for second in [r#""sleeps": [{"userId": "u"}, {"userId": "v"}"#, r#""stressDetails": [{}, {"userId": 7}"#] {
+        let (until, mut seen) = (format!("{first}, {second}"), Seen::default());
+        match read(format!("{until}]}}").as_bytes(), &mut seen) {
+            Err(Fault::Broken { at, what }) => {
+                assert!(until.len() as u64 - at <= 1, "{at} of {}: {what}", until.len());
+                assert!(what.contains("another `userId`"), "{what}");
+            }
+            other => panic!("{second}: {other:?}"),
+        }
+        assert!(seen.found.is_empty(), "{second}");
+    }
+    let nobody = r#""sleeps": [{"userId": null}, {"userId": "u"}, {}]"#;
+    assert_eq!(taken(&format!("{first}, {nobody}}}")).of("hrv").len(), 1);
+}
+
+#[test]
 fn numbers_beyond_every_time_are_no_times() {
     let seen = taken(
         r#"{"hrv": [{"startTimeInSeconds": 9223372036854775807, "hrvValues": {"0": 32}},
