@@ -134,6 +134,9 @@ impl Add {
             control.close().await?;
             Ok(id)
         })?;
+        for fault in jwks.left_out() {
+            terminal.note(&format!("left out {fault}"))?;
+        }
         terminal.say(&id)
     }
 }

@@ -298,6 +298,13 @@ fn an_operator_registers_lists_and_removes_clients_of_other_systems() {
         let outcome = place.run(&arguments, "");
         assert!(outcome.code == code && outcome.err.contains(says), "{}: {}", outcome.code, outcome.err);
     }
+    let more =
+        key.replace("{\"keys\":[", "{\"keys\":[{\"kty\":\"RSA\",\"use\":\"enc\",\"n\":\"AQAB\",\"e\":\"AQAB\"},");
+    std::fs::write(&file, more).unwrap();
+    let outcome = place.run(&add("doc@example.org", "system/Observation.rs"), "");
+    assert!(outcome.code == 0 && outcome.err.contains("left out keys[0].use"), "{}: {}", outcome.code, outcome.err);
+    let second = outcome.out.trim().to_owned();
+    place.ok(&["smart", "client", "remove", &second], "");
     std::fs::write(&file, key.replace("\"kid\"", "\"d\":\"AQAB\",\"kid\"")).unwrap();
     let outcome = place.run(&add("doc@example.org", "system/Observation.rs"), "");
     assert!(outcome.code == 2 && outcome.err.contains("keys[0].d"), "{}: {}", outcome.code, outcome.err);

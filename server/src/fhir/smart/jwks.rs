@@ -5,8 +5,9 @@
 //! | `RSA` | 2048 to 4096 bits, e ≥ 65537   | RS384     |
 //! | `EC`  | `crv` P-384                    | ES384     |
 //!
-//! Each key has a `kid`, which none other has. A set with a private or a symmetric key is refused as a whole: what was
-//! sent around is no secret any more.
+//! Each key has a `kid`, which none other has. A key for something else, such as `"use": "enc"` or another curve, is left
+//! out; where nothing else is, the set is refused. A set with a private or a symmetric key is refused as a whole: what was
+//! sent around is no secret any more. So is one with a key that is for this and broken: whoever made it meant it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,13 +60,16 @@ pub struct Key {
 
 /// The keys of a client, never none.
 #[derive(Debug, Clone)]
-pub struct Jwks(Vec<Key>);
+pub struct Jwks {
+    keys: Vec<Key>,
+    left_out: Vec<Fault>,
+}
 
 impl Jwks {
     /// Reads a set as it is in a file.
     ///
     /// # Errors
-    /// [`Fault`], the first one.
+    /// [`Fault`], the first one; that of a key which is for something else only where all are.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if text.len() > FILE_BYTES_MAX {
             return Err(fault("the file", "is longer than 65536 bytes"));
@@ -75,41 +79,84 @@ impl Jwks {
         if keys.is_empty() || keys.len() > KEYS_MAX {
             return Err(fault("keys", "must be 1 to 16 keys"));
         }
-        let mut read: Vec<Key> = Vec::with_capacity(keys.len());
+        let (mut read, mut left_out): (Vec<Key>, _) = (Vec::with_capacity(keys.len()), Vec::new());
         for (nth, key) in keys.iter().enumerate() {
             let place = format!("keys[{nth}]");
             let key = key.as_object().ok_or_else(|| fault(&place, "must be an object"))?;
+            check_secret(&place, key)?;
+            if let Err(fault) = check_purpose(&place, key) {
+                left_out.push(fault);
+                continue;
+            }
             let key = read_key(&place, key)?;
             if read.iter().any(|other| other.kid == key.kid) {
                 return Err(fault(format!("{place}.kid"), "is another key's already"));
             }
             read.push(key);
         }
-        Ok(Self(read))
+        match left_out.first() {
+            Some(fault) if read.is_empty() => Err(fault.clone()),
+            _ => Ok(Self { keys: read, left_out }),
+        }
+    }
+
+    /// Why keys of the file are not among these.
+    pub fn left_out(&self) -> &[Fault] {
+        &self.left_out
     }
 
     /// The key of a `kid`.
     pub fn get(&self, kid: &str) -> Option<&Key> {
-        self.0.iter().find(|key| key.kid == kid)
+        self.keys.iter().find(|key| key.kid == kid)
     }
 
     /// Kid and algorithm of each.
     pub fn names(&self) -> impl Iterator<Item = (&str, Algorithm)> {
-        self.0.iter().map(|key| (key.kid.as_str(), key.algorithm))
+        self.keys.iter().map(|key| (key.kid.as_str(), key.algorithm))
     }
 
     /// The set as it is stored: what is public and needed, nothing else that was in the file.
     pub fn to_json(&self) -> String {
-        let keys: Vec<&Value> = self.0.iter().map(|key| &key.public).collect();
+        let keys: Vec<&Value> = self.keys.iter().map(|key| &key.public).collect();
         json!({ "keys": keys }).to_string()
     }
 }
 
+fn check_secret(place: &str, key: &Map<String, Value>) -> Result<(), Fault> {
+    match SECRET_FIELDS.iter().find(|field| key.contains_key(**field)) {
+        Some(field) => {
+            let what = "is secret; make a new pair, and register its public half alone";
+            Err(fault(format!("{place}.{field}"), what))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a key that is for something else than signing by an algorithm of ours.
+fn check_purpose(place: &str, key: &Map<String, Value>) -> Result<(), Fault> {
+    let wrong = |field: &str, what: &'static str| Err(fault(format!("{place}.{field}"), what));
+    if key.get("use").is_some_and(|used| used != "sig") {
+        return wrong("use", "must be `sig`");
+    }
+    let verifies = |operations: &Value| operations.as_array().is_some_and(|list| list.contains(&json!("verify")));
+    if key.get("key_ops").is_some_and(|operations| !verifies(operations)) {
+        return wrong("key_ops", "must hold `verify`");
+    }
+    let algorithm = match key.get("kty").and_then(Value::as_str) {
+        Some("RSA") => "RS384",
+        Some("EC") if key.get("crv").is_none_or(|curve| curve != "P-384") => return wrong("crv", "must be `P-384`"),
+        Some("EC") => "ES384",
+        _ => return wrong("kty", "must be `RSA` or `EC`"),
+    };
+    if key.get("alg").is_some_and(|named| named != algorithm) {
+        return wrong("alg", "must be `RS384` for RSA, `ES384` for EC");
+    }
+    Ok(())
+}
+
+/// Reads a key that [`check_purpose`] lets pass.
 fn read_key(place: &str, key: &Map<String, Value>) -> Result<Key, Fault> {
     let at = |field: &str| format!("{place}.{field}");
-    if let Some(field) = SECRET_FIELDS.iter().find(|field| key.contains_key(**field)) {
-        return Err(fault(at(field), "is secret; make a new pair, and register its public half alone"));
-    }
     let text = |field: &'static str| {
         let text = key.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or_else(|| fault(at(field), "must be a text"))
@@ -118,41 +165,28 @@ fn read_key(place: &str, key: &Map<String, Value>) -> Result<Key, Fault> {
     if kid.len() > KID_BYTES_MAX || kid.chars().any(char::is_control) {
         return Err(fault(at("kid"), "must be at most 256 bytes without control characters"));
     }
-    if key.get("use").is_some_and(|used| used != "sig") {
-        return Err(fault(at("use"), "must be `sig`"));
-    }
-    let verifies = |operations: &Value| operations.as_array().is_some_and(|list| list.contains(&json!("verify")));
-    if key.get("key_ops").is_some_and(|operations| !verifies(operations)) {
-        return Err(fault(at("key_ops"), "must hold `verify`"));
-    }
     let bytes = |field: &'static str| {
         URL_SAFE_NO_PAD.decode(text(field)?).map_err(|_| fault(at(field), "must be base64url without padding"))
     };
-    let (algorithm, name, verifying, public) = match text("kty")? {
+    let (algorithm, verifying, public) = match text("kty")? {
         "RSA" => {
             let (n, e) = (bytes("n")?, bytes("e")?);
             check_rsa(&n, &e).map_err(|(field, what)| fault(at(field), what))?;
             let verifying = DecodingKey::from_rsa_raw_components(&n, &e);
             let public = json!({ "kty": "RSA", "kid": kid, "alg": "RS384", "n": text("n")?, "e": text("e")? });
-            (Algorithm::RS384, "RS384", verifying, public)
+            (Algorithm::RS384, verifying, public)
         }
         "EC" => {
-            if text("crv")? != "P-384" {
-                return Err(fault(at("crv"), "must be `P-384`"));
-            }
             if [bytes("x")?, bytes("y")?].iter().any(|coordinate| coordinate.len() != COORDINATE_BYTES) {
                 return Err(fault(at("x"), "x and y must be 48 bytes each"));
             }
             let (x, y) = (text("x")?, text("y")?);
             let verifying = DecodingKey::from_ec_components(x, y).map_err(|_| fault(at("x"), "is no coordinate"))?;
             let public = json!({ "kty": "EC", "kid": kid, "alg": "ES384", "crv": "P-384", "x": x, "y": y });
-            (Algorithm::ES384, "ES384", verifying, public)
+            (Algorithm::ES384, verifying, public)
         }
         _ => return Err(fault(at("kty"), "must be `RSA` or `EC`")),
     };
-    if key.get("alg").is_some_and(|alg| alg != name) {
-        return Err(fault(at("alg"), "must be `RS384` for RSA, `ES384` for EC"));
-    }
     // A point that is not on the curve is an error here; a signature that does not fit is not.
     if jsonwebtoken::crypto::verify("AAAA", b"", &verifying, algorithm).is_err() {
         return Err(fault(place, "is no key of its algorithm"));

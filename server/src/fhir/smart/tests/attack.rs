@@ -204,7 +204,7 @@ async fn without_a_base_url_no_host_but_the_loopback_is_an_audience() {
 }
 
 #[test]
-fn a_set_of_keys_is_taken_whole_or_refused_with_its_place() {
+fn a_set_of_keys_is_taken_or_refused_with_its_place() {
     let set: Value = serde_json::from_str(&key_set()).unwrap();
     let changed = |nth: usize, field: &str, value: Value| {
         let mut set = set.clone();
@@ -222,11 +222,6 @@ fn a_set_of_keys_is_taken_whole_or_refused_with_its_place() {
         (changed(0, "n", json!(weak)), "keys[0].n"),
         (changed(0, "n", json!("not base64!")), "keys[0].n"),
         (changed(0, "e", json!("Aw")), "keys[0].e"),
-        (changed(0, "alg", json!("RS256")), "keys[0].alg"),
-        (changed(0, "use", json!("enc")), "keys[0].use"),
-        (changed(0, "key_ops", json!(["sign"])), "keys[0].key_ops"),
-        (changed(0, "kty", json!("oct")), "keys[0].kty"),
-        (changed(1, "crv", json!("P-256")), "keys[1].crv"),
         (changed(1, "x", json!(URL_SAFE_NO_PAD.encode([7; 48]))), "keys[1]"),
         (changed(1, "y", json!("AAAA")), "keys[1].x"),
         (json!({"keys": []}).to_string(), "keys"),
@@ -237,6 +232,31 @@ fn a_set_of_keys_is_taken_whole_or_refused_with_its_place() {
     ];
     for (text, place) in table {
         assert_eq!(Jwks::parse(&text).unwrap_err().place, place, "{text:.200}");
+    }
+    // A key for something else is left out, and with nothing beside it refused.
+    for (nth, field, value) in [
+        (0, "alg", json!("RS256")),
+        (0, "use", json!("enc")),
+        (0, "key_ops", json!(["sign"])),
+        (0, "kty", json!("oct")),
+        (0, "kty", json!("OKP")),
+        (0, "kty", Value::Null),
+        (1, "crv", json!("P-256")),
+        (1, "crv", Value::Null),
+        (1, "alg", json!("ES256")),
+    ] {
+        let mut set: Value = serde_json::from_str(&changed(nth, field, value.clone())).unwrap();
+        // What it lacks or shares otherwise does not matter.
+        set["keys"][nth]["kid"] = set["keys"][1 - nth]["kid"].clone();
+        let read = Jwks::parse(&set.to_string()).unwrap();
+        let other = if nth == 0 { "e" } else { "r" };
+        assert_eq!(read.names().map(|(kid, _)| kid.to_owned()).collect::<Vec<_>>(), [other], "{field} {value}");
+        assert_eq!(read.left_out()[0].place, format!("keys[{nth}].{field}"));
+        assert!(Jwks::parse(&read.to_json()).unwrap().left_out().is_empty());
+        set["keys"].as_array_mut().unwrap().remove(1 - nth);
+        assert_eq!(Jwks::parse(&set.to_string()).unwrap_err().place, format!("keys[0].{field}"), "{value}");
+        set["keys"][0]["d"] = json!("AQAB");
+        assert_eq!(Jwks::parse(&set.to_string()).unwrap_err().place, "keys[0].d", "a secret is one whatever it is for");
     }
     // What is stored reads back, and holds nothing that was beside the keys.
     let kept = Jwks::parse(&changed(0, "x5u", json!("https://example.org"))).unwrap().to_json();
