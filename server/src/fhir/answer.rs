@@ -18,6 +18,9 @@ pub const BASE: &str = "/fhir/R4";
 /// What `_format` may say: they all mean the same.
 const FORMATS: [&str; 4] = ["json", "application/json", "application/fhir+json", "text/json"];
 
+/// What `fhirVersion` beside a form may say.
+const VERSIONS: [&str; 2] = ["4.0", "4.0.1"];
+
 /// The server's address as the client knows it, with [`BASE`] at its end: what links begin with.
 ///
 /// It is what the configuration says, else what the request says by `Host` and `X-Forwarded-Proto`. Whoever forges these
@@ -51,22 +54,32 @@ impl FromRequestParts<AppState> for Base {
 /// Refuses a request for a form that there is not: `format` is what `_format` says, and wins over `Accept`.
 ///
 /// # Errors
-/// 406, or 400 for a `_format` that is no form at all.
+/// 406, with the parameter or the header.
 pub fn check_form(format: Option<&str>, headers: &HeaderMap) -> Result<(), Failure> {
     if let Some(format) = format {
         // A `+` that was not escaped arrives as a space.
-        let format = format.split(';').next().unwrap_or_default().trim().replace(' ', "+");
-        return if FORMATS.contains(&format.as_str()) { Ok(()) } else { Err(Failure::not_acceptable()) };
+        let form = format.split(';').next().unwrap_or_default().trim().replace(' ', "+");
+        let is_taken = FORMATS.contains(&form.as_str()) && is_of_version(format);
+        return if is_taken { Ok(()) } else { Err(Failure::not_acceptable("_format")) };
     }
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
     if accepted.peek().is_none() {
         return Ok(());
     }
     let is_taken = |range: &str| {
-        let range = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        matches!(range.as_str(), "*/*" | "application/*" | "") || FORMATS.contains(&range.as_str())
+        let form = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_form = matches!(form.as_str(), "*/*" | "application/*" | "") || FORMATS.contains(&form.as_str());
+        is_form && is_of_version(range)
     };
-    if accepted.any(|value| value.split(',').any(is_taken)) { Ok(()) } else { Err(Failure::not_acceptable()) }
+    if accepted.any(|value| value.split(',').any(is_taken)) { Ok(()) } else { Err(Failure::not_acceptable("Accept")) }
+}
+
+/// Whether a form with its parameters is of the version of FHIR that there is, or of none in particular.
+fn is_of_version(form: &str) -> bool {
+    let mut parameters = form.split(';').skip(1).filter_map(|one| one.split_once('='));
+    parameters.all(|(name, value)| {
+        !name.trim().eq_ignore_ascii_case("fhirVersion") || VERSIONS.contains(&value.trim().trim_matches('"'))
+    })
 }
 
 /// A body as it is.
@@ -140,7 +153,18 @@ mod tests {
         {
             assert_eq!(status(None, &[("accept", accept)]), Ok(()), "{accept}");
         }
-        assert_eq!(status(None, &[("accept", "application/fhir+xml")]), Err(406));
+        for accept in [
+            "application/fhir+xml",
+            "application/fhir+json;fhirVersion=5.0",
+            "application/fhir+json; q=1; fhirversion=\"3.0\"",
+            "application/fhir+json;fhirVersion=4.3, text/html",
+        ] {
+            assert_eq!(status(None, &[("accept", accept)]), Err(406), "{accept}");
+        }
+        let either = "application/fhir+json;fhirVersion=5.0, application/fhir+json;fhirVersion=\"4.0\"";
+        assert_eq!(status(None, &[("accept", either)]), Ok(()));
+        assert_eq!(status(Some("application/fhir+json; fhirVersion=4.0.1"), &[]), Ok(()));
+        assert_eq!(status(Some("json;fhirVersion=5.0"), &[]), Err(406));
         assert_eq!(status(Some("json"), &[("accept", "application/fhir+xml")]), Ok(()), "`_format` wins");
         assert_eq!(status(Some("application/fhir json"), &[]), Ok(()));
         for format in ["xml", "application/fhir+xml", "html", ""] {

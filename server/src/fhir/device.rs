@@ -3,6 +3,7 @@
 //! Nothing keeps a list of them: they are found in the points themselves, which costs a look at each of the person's. What
 //! is held meanwhile is as many as are asked for.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -77,6 +78,20 @@ pub async fn origins(
     })
     .await?;
     Ok(found)
+}
+
+/// How many origins a person's points have. Each is held meanwhile as its mark.
+///
+/// # Errors
+/// As [`Engine::observe`].
+pub async fn count_origins(engine: &Engine, kinds: &Kinds, user: UserId) -> engine::Result<usize> {
+    let mut found: BTreeSet<Mark> = BTreeSet::new();
+    each(engine, kinds, user, |origin| {
+        found.insert(origin.mark());
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(found.len())
 }
 
 /// Those of a person's origins that have one of these marks, in order.

@@ -26,6 +26,7 @@ pub mod find;
 pub mod id;
 pub mod kind;
 pub mod namer;
+pub mod operation;
 pub mod outcome;
 pub mod provenance;
 pub mod render;

@@ -74,9 +74,11 @@ impl Failure {
         Self::alone(StatusCode::GONE, "deleted", diagnostics)
     }
 
-    /// 406: the client takes no form that there is.
-    pub fn not_acceptable() -> Self {
-        Self::alone(StatusCode::NOT_ACCEPTABLE, "not-supported", "answers are application/fhir+json alone")
+    /// 406: the client takes no form that there is, as this parameter or header says.
+    pub fn not_acceptable(parameter: &str) -> Self {
+        let diagnostics = "answers are application/fhir+json of FHIR 4.0 alone".into();
+        let issue = Issue { code: "not-supported", diagnostics, parameter: Some(parameter.to_owned()) };
+        Self::Issues(StatusCode::NOT_ACCEPTABLE, vec![issue])
     }
 
     fn alone(status: StatusCode, code: &'static str, diagnostics: &'static str) -> Self {

@@ -1,10 +1,8 @@
 //! What is asked of an export: by the query of a GET, or by the Parameters of a POST.
 
-use axum::http::{HeaderMap, header};
-use serde_json::Value;
+use axum::http::HeaderMap;
 
 use crate::auth::Resource;
-use crate::error::ApiError;
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::parameter::Handling;
 
@@ -36,58 +34,20 @@ pub fn check_prefer(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::required("Prefer", "an export wants the header `Prefer: respond-async`"))
 }
 
-/// What stands behind the `?`.
+/// Reads the parameters of a request, as [`operation::pairs`](crate::fhir::operation::pairs) has them.
 ///
 /// # Errors
 /// 400, with the parameter.
-pub fn of_query(raw: Option<&str>, handling: Handling) -> Result<Asked, Failure> {
-    let pairs = url::form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
-    read(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())), handling)
-}
-
-/// What a Parameters resource says; nothing where the body is empty.
-///
-/// # Errors
-/// 400, 415.
-pub fn of_body(headers: &HeaderMap, body: &[u8], handling: Handling) -> Result<Asked, Failure> {
-    if body.is_empty() {
-        return Ok(Asked::default());
-    }
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind != "application/fhir+json" && kind != "application/json" {
-        let status = axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(ApiError::new(status, "the body is Parameters as application/fhir+json").into());
-    }
-    let malformed = || Failure::value("Parameters", "must be a Parameters resource");
-    let body: Value = serde_json::from_slice(body).map_err(|_| malformed())?;
-    if body.get("resourceType").and_then(Value::as_str) != Some("Parameters") {
-        return Err(malformed());
-    }
-    let list = match body.get("parameter") {
-        None => &[],
-        Some(Value::Array(list)) => list.as_slice(),
-        Some(_) => return Err(malformed()),
-    };
-    let mut pairs = Vec::new();
-    for one in list {
-        let name = one.get("name").and_then(Value::as_str).ok_or_else(malformed)?;
-        let fields = one.as_object().ok_or_else(malformed)?;
-        let mut values = fields.iter().filter(|(key, _)| key.starts_with("value"));
-        let value = values.next().and_then(|(_, value)| value.as_str()).unwrap_or_default();
-        pairs.push((name.to_owned(), value.to_owned()));
-    }
-    read(pairs.into_iter(), handling)
-}
-
-fn read(pairs: impl Iterator<Item = (String, String)>, handling: Handling) -> Result<Asked, Failure> {
+pub fn read(pairs: Vec<(String, String)>, handling: Handling) -> Result<Asked, Failure> {
     let (mut asked, mut has_format) = (Asked::default(), false);
-    for (nth, (name, value)) in pairs.enumerate() {
+    for (nth, (name, value)) in pairs.into_iter().enumerate() {
         if nth >= PARAMETERS_MAX {
             return Err(Failure::value(&name, format!("at most {PARAMETERS_MAX} parameters")));
         }
         match name.as_str() {
-            "_format" | "_pretty" => {}
+            "_format" => {}
+            "_pretty" if matches!(value.as_str(), "true" | "false") => {}
+            "_pretty" => return Err(Failure::value("_pretty", "must be true or false")),
             "_outputFormat" if has_format => return Err(Failure::value(&name, "is there twice")),
             "_outputFormat" => {
                 has_format = true;
@@ -127,13 +87,23 @@ fn read_types(value: &str, handling: Handling, types: &mut Vec<Resource>) -> Res
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
     use axum::response::IntoResponse as _;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::fhir::operation::pairs;
+
+    fn of_query(raw: &str, handling: Handling) -> Result<Asked, Failure> {
+        read(pairs(raw, &HeaderMap::new(), b"")?, handling)
+    }
+
+    fn of_body(headers: &HeaderMap, body: &[u8]) -> Result<Asked, Failure> {
+        read(pairs("", headers, body)?, Handling::Strict)
+    }
 
     fn strict(raw: &str) -> Result<Asked, u16> {
-        of_query(Some(raw), Handling::Strict).map_err(|failure| failure.into_response().status().as_u16())
+        of_query(raw, Handling::Strict).map_err(|failure| failure.into_response().status().as_u16())
     }
 
     #[test]
@@ -153,9 +123,9 @@ mod tests {
             {"name": "_type", "valueString": "Observation,Patient"},
             {"name": "_since", "valueInstant": "2026-06-01T00:00:00Z"},
         ]});
-        let read = |body: &Value| of_body(&headers, body.to_string().as_bytes(), Handling::Strict);
-        assert_eq!(read(&body).unwrap(), both);
-        assert_eq!(of_body(&HeaderMap::new(), b"", Handling::Strict).unwrap(), Asked::default());
+        let read_body = |body: &Value| of_body(&headers, body.to_string().as_bytes());
+        assert_eq!(read_body(&body).unwrap(), both);
+        assert_eq!(of_body(&HeaderMap::new(), b"").unwrap(), Asked::default());
         for wrong in [
             json!([]),
             json!({"resourceType": "Patient"}),
@@ -163,9 +133,9 @@ mod tests {
             json!({"resourceType": "Parameters", "parameter": [{"valueString": "x"}]}),
             json!({"resourceType": "Parameters", "parameter": [{"name": "_since", "valueInteger": 1}]}),
         ] {
-            assert!(read(&wrong).is_err(), "{wrong}");
+            assert!(read_body(&wrong).is_err(), "{wrong}");
         }
-        assert!(of_body(&HeaderMap::new(), b"{}", Handling::Strict).is_err(), "no form that is known");
+        assert!(of_body(&HeaderMap::new(), b"{}").is_err(), "no form that is known");
     }
 
     #[test]
@@ -182,6 +152,7 @@ mod tests {
             "_type=Device",
             "_type=Observation,Device",
             "_elements=id",
+            "_pretty=maybe",
             "_typeFilter=Observation%3Fcode=x",
             "patient=Patient/1",
             "x=1",
@@ -189,7 +160,7 @@ mod tests {
             assert_eq!(strict(raw), Err(400), "{raw}");
         }
         assert_eq!(strict(&"_type=Patient&".repeat(33)), Err(400));
-        let lenient = |raw: &str| of_query(Some(raw), Handling::Lenient);
+        let lenient = |raw: &str| of_query(raw, Handling::Lenient);
         assert_eq!(lenient("_elements=id&x=1&_type=Device,Patient").unwrap().types, Some(vec![Resource::Patient]));
         assert!(lenient("_type=Device").is_err(), "everything would be more than was asked for");
         assert!(lenient("_since=yesterday").is_err());

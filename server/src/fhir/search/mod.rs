@@ -12,6 +12,7 @@
 mod along;
 pub(crate) mod bundle;
 pub mod date;
+mod fold;
 pub(crate) mod link;
 mod merge;
 mod named;
@@ -55,6 +56,18 @@ pub enum Sort {
     OldestFirst,
     /// `code`, the newest of each first.
     Code,
+}
+
+impl Sort {
+    /// The order of a value of `_sort`; `None` if there is none such.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "-date" => Some(Self::NewestFirst),
+            "date" => Some(Self::OldestFirst),
+            "code" | "code,-date" => Some(Self::Code),
+            _ => None,
+        }
+    }
 }
 
 /// FHIR's states of an observation that there are here, as a set.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::Sort;
 use super::table::Searchable;
 use crate::fhir::outcome::Failure;
 
@@ -48,6 +49,9 @@ impl Parameters {
             // `Patient` is what the reference is to anyway.
             let is_typed = modifier == Some("Patient") && matches!(basis, "subject" | "patient");
             match (is_known(basis), modifier) {
+                (true, None) if basis == "_pretty" && !matches!(&*value, "true" | "false") => {
+                    return Err(Failure::value("_pretty", "must be true or false"));
+                }
                 (true, None) => pairs.push((name.into_owned(), value.into_owned())),
                 (true, Some(_)) if is_typed => pairs.push((basis.to_owned(), format!("Patient/{}", tail(&value)))),
                 (true, Some(_)) => return Err(Failure::unsupported(&name, "the modifier is not supported")),
@@ -85,6 +89,13 @@ impl Parameters {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out an order that there is not where the client wishes so: any other one takes nothing away.
+    pub fn check_sort(&mut self, handling: Handling) {
+        if handling == Handling::Lenient {
+            self.pairs.retain(|(name, value)| name != "_sort" || Sort::parse(value).is_some());
+        }
     }
 
     /// Whether something is to come along.

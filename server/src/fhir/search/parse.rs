@@ -5,6 +5,7 @@ use storage::UserId;
 use super::date::Date;
 use super::parameter::{Parameters, token};
 use super::period::Dates;
+use super::table::OBSERVATION;
 use super::{COUNT_DEFAULT, COUNT_MAX, DATES_MAX, IDS_MAX, Search, Sort, Statuses};
 use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
@@ -49,7 +50,7 @@ impl Reading<'_> {
             sort: sort(parameters)?,
             count: if is_counted { 0 } else { count },
             with_total: total || is_counted || count == 0,
-            elements: elements(parameters)?,
+            elements: elements(parameters, OBSERVATION.resource)?,
             with_patient: ["Observation:patient", "Observation:subject"].iter().any(brings),
             with_device: brings(&"Observation:device"),
             with_provenance: parameters.brings("_revinclude", "Provenance:target"),
@@ -178,13 +179,15 @@ pub(crate) fn count(parameters: &Parameters) -> Result<usize, Failure> {
 /// Whether `_summary` wants the total and nothing else.
 pub(crate) fn is_count_alone(parameters: &Parameters) -> Result<bool, Failure> {
     match parameters.one("_summary")? {
-        None | Some("false") => Ok(false),
+        // The whole resource is a right answer to each, says R4; `_elements` says which elements come.
+        None | Some("true" | "text" | "data" | "false") => Ok(false),
         Some("count") => Ok(true),
-        Some(_) => Err(Failure::value("_summary", "must be count or false; _elements says which elements come")),
+        Some(_) => Err(Failure::value("_summary", "must be true, text, data, count or false")),
     }
 }
 
-fn total(parameters: &Parameters) -> Result<bool, Failure> {
+/// Whether `_total` wants the exact one.
+pub(crate) fn total(parameters: &Parameters) -> Result<bool, Failure> {
     match parameters.one("_total")? {
         None | Some("none" | "estimate") => Ok(false),
         Some("accurate") => Ok(true),
@@ -193,22 +196,19 @@ fn total(parameters: &Parameters) -> Result<bool, Failure> {
 }
 
 fn sort(parameters: &Parameters) -> Result<Sort, Failure> {
-    match parameters.one("_sort")? {
-        None | Some("-date") => Ok(Sort::NewestFirst),
-        Some("date") => Ok(Sort::OldestFirst),
-        Some("code" | "code,-date") => Ok(Sort::Code),
-        Some(_) => Err(Failure::value("_sort", "must be date, -date or code")),
-    }
+    let Some(text) = parameters.one("_sort")? else { return Ok(Sort::default()) };
+    Sort::parse(text).ok_or_else(|| Failure::value("_sort", "must be date, -date or code"))
 }
 
-fn elements(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+/// The names of `_elements` of a type of resource, sorted.
+pub(crate) fn elements(parameters: &Parameters, resource: &str) -> Result<Option<Vec<String>>, Failure> {
     let lists = parameters.lists("_elements")?;
     if lists.is_empty() {
         return Ok(None);
     }
     let mut names: Vec<String> = Vec::new();
     for name in lists.iter().flatten() {
-        let name = name.strip_prefix("Observation.").unwrap_or(name);
+        let name = name.strip_prefix(resource).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
         if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Failure::value("_elements", "must be names of elements such as code,valueQuantity"));
         }

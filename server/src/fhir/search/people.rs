@@ -7,9 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Bundle;
+use super::fold::folded;
 use super::link;
 use super::parameter::{Parameters, token};
-use super::parse::{count, is_count_alone};
+use super::parse::{count, elements, is_count_alone, total};
 use super::table::PATIENT;
 use super::{IDS_MAX, NAMES_BYTES_MAX};
 use crate::access::{Visitor, roll};
@@ -34,7 +35,7 @@ const ID_BYTES: usize = 12;
 pub(crate) struct People {
     /// Only these, sorted.
     only: Option<Vec<String>>,
-    /// How a name, or a word of it, begins, in small letters: of each list one.
+    /// How a name, or a word of it, begins, as [`folded`] has it: of each list one.
     names: Vec<Vec<String>>,
     /// Patients of a page; none to be told the total alone.
     count: usize,
@@ -57,12 +58,15 @@ impl People {
     pub(crate) fn read(parameters: &Parameters) -> Result<Self, Failure> {
         let names = parameters.lists("name")?;
         let names: Vec<Vec<String>> =
-            names.iter().map(|list| list.iter().map(|begin| begin.to_lowercase()).collect()).collect();
+            names.iter().map(|list| list.iter().map(|begin| folded(begin)).collect()).collect();
         // A link has to hold them.
         if names.iter().flatten().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
             return Err(Failure::value("name", format!("at most {NAMES_BYTES_MAX} bytes of names")));
         }
         let count = if is_count_alone(parameters)? { 0 } else { count(parameters)? };
+        // The total is always told, and of a patient there is little to leave out: R4 lets a server tell the whole.
+        total(parameters)?;
+        elements(parameters, PATIENT.resource)?;
         let only = wanted(parameters)?;
         // Nobody's is known, so another one is nobody's.
         let only = if is_unknown_gender(parameters)? { only } else { Some(Vec::new()) };
@@ -73,7 +77,7 @@ impl People {
         if self.names.is_empty() {
             return true;
         }
-        let name = person.name.to_lowercase();
+        let name = folded(&person.name);
         let begins =
             |begin: &String| name.starts_with(begin) || name.split_whitespace().any(|word| word.starts_with(begin));
         self.names.iter().all(|list| list.iter().any(begins))

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, RawQuery, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use tokio_util::io::ReaderStream;
 
+use super::entry::Invoked;
 use crate::access::export;
 use crate::access::{Look, Permission, Standing, Visitor, admit};
 use crate::auth::{Principal, Resource, Role, random};
 use crate::control::entities::{bulk_file, bulk_job};
 use crate::control::repository::bulk;
 use crate::error::ApiError;
-use crate::extract::{Payload, Reader};
+use crate::extract::Reader;
 use crate::fhir::answer::{BASE, Base, check_form, http_date};
 use crate::fhir::bulk::kickoff::{self, Asked};
 use crate::fhir::bulk::own::Guard;
@@ -50,11 +51,17 @@ const NO_EXPORT: &str = "no such export of yours, or it is over";
 pub(super) fn router() -> Router<AppState> {
     ["$", "%24"].iter().fold(Router::new(), |router, sign| {
         router
-            .route(&format!("{BASE}/Patient/{sign}export"), get(of_patients).post(of_patients_by_body))
-            .route(&format!("{BASE}/Group/{{id}}/{sign}export"), get(of_group).post(of_group_by_body))
+            .route(&format!("{BASE}/Patient/{sign}export"), get(of_patients).post(of_patients).head(no_head))
+            .route(&format!("{BASE}/Group/{{id}}/{sign}export"), get(of_group).post(of_group).head(no_head))
             .route(&format!("{BASE}/{sign}export-status/{{id}}"), get(status).delete(cancel))
             .route(&format!("{BASE}/{sign}export-file/{{id}}/{{seq}}"), get(file))
     })
+}
+
+/// axum answers `HEAD` by what answers `GET`, which would begin an export here.
+async fn no_head() -> Response {
+    let refused = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "an export is asked for by GET or POST");
+    ([(header::ALLOW, "GET,POST")], refused).into_response()
 }
 
 async fn of_patients(
@@ -62,23 +69,11 @@ async fn of_patients(
     State(state): State<AppState>,
     base: Base,
     OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
+    invoked: Invoked,
 ) -> Result<Response, Failure> {
-    let asked = kickoff::of_query(raw.as_deref(), Handling::of(&headers))?;
-    kick_off(&state, &visitor, &base, (&headers, uri.path_and_query().map_or("", |uri| uri.as_str())), asked).await
-}
-
-async fn of_patients_by_body(
-    visitor: Visitor,
-    State(state): State<AppState>,
-    base: Base,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Result<Response, Failure> {
-    let asked = kickoff::of_body(&headers, &payload, Handling::of(&headers))?;
-    kick_off(&state, &visitor, &base, (&headers, uri.path()), asked).await
+    let headers = &invoked.headers;
+    let asked = kickoff::read(invoked.pairs()?, Handling::of(headers))?;
+    kick_off(&state, &visitor, &base, (headers, uri.path_and_query().map_or("", |uri| uri.as_str())), asked).await
 }
 
 async fn of_group(
@@ -87,24 +82,10 @@ async fn of_group(
     base: Base,
     Path(id): Path<String>,
     uri: OriginalUri,
-    headers: HeaderMap,
-    raw: RawQuery,
+    invoked: Invoked,
 ) -> Result<Response, Failure> {
     check_group(visitor.principal(), &id)?;
-    of_patients(visitor, state, base, uri, headers, raw).await
-}
-
-async fn of_group_by_body(
-    visitor: Visitor,
-    state: State<AppState>,
-    base: Base,
-    Path(id): Path<String>,
-    uri: OriginalUri,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Result<Response, Failure> {
-    check_group(visitor.principal(), &id)?;
-    of_patients_by_body(visitor, state, base, uri, headers, payload).await
+    of_patients(visitor, state, base, uri, invoked).await
 }
 
 /// A doctor has one group, of all patients who let them in; it has the doctor's id.

@@ -11,13 +11,13 @@ use crate::access::{Look, Visitor};
 use crate::auth::{Resource, Role};
 use crate::error::ApiError;
 use crate::fhir::answer::{Base, answer};
-use crate::fhir::device::{Origin, device, named, origins};
+use crate::fhir::device::{Origin, count_origins, device, named, origins};
 use crate::fhir::id::Ids;
 use crate::fhir::outcome::Failure;
 use crate::fhir::render::{patient, patient_id};
 use crate::fhir::search::bundle::Bundle;
 use crate::fhir::search::link;
-use crate::fhir::search::parse::{Reading, count};
+use crate::fhir::search::parse::{Reading, count, is_count_alone};
 use crate::fhir::search::table::DEVICE;
 use crate::fhir::visit::{Inside, Visit, Wish};
 use crate::state::AppState;
@@ -70,7 +70,8 @@ pub(super) async fn search(
             let own = (principal.role == Role::Patient).then_some(principal.user);
             let devices_of = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.user(&parameters, None)?;
             let with_patient = parameters.brings("_include", "Device:patient");
-            let next = NextDevices { devices_of, with_patient, count: count(&parameters)?, after: None };
+            let count = if is_count_alone(&parameters)? { 0 } else { count(&parameters)? };
+            let next = NextDevices { devices_of, with_patient, count, after: None };
             (next, own_link(&base, &DEVICE, &parameters))
         }
     };
@@ -79,9 +80,13 @@ pub(super) async fn search(
         visitor.principal().require_resource(Resource::Patient).map_err(ApiError::from)?;
     }
     let mut inside = enter(&state, &visitor, &devices_of).await?;
+    let kinds = state.fhir.kinds();
+    if count == 0 {
+        let total = inside.behind(count_origins(&state.engine, kinds, inside.user)).await?;
+        return Ok(answer(Bundle::new().finish(&[("self", own)], Some(total))));
+    }
     // One more tells that there is more.
     let limit = count.saturating_add(1);
-    let kinds = state.fhir.kinds();
     let mut found = inside.behind(origins(&state.engine, kinds, inside.user, after.as_ref(), limit)).await?;
     let is_more = found.len() > count;
     found.truncate(count);

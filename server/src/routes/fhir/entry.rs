@@ -1,4 +1,4 @@
-//! The one way into a search: what stands behind the `?`, and in a form where it is a `POST`.
+//! The one way into a search and into an operation: what stands behind the `?`, and in the body where it is a `POST`.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use crate::error::ApiError;
 use crate::extract::Payload;
 use crate::fhir::answer::{Base, check_form};
+use crate::fhir::operation;
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::link::CURSOR;
 use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
@@ -63,6 +64,7 @@ impl Sent {
             };
         }
         parameters.check_along(of, handling)?;
+        parameters.check_sort(handling);
         Ok(Question::Anew(parameters))
     }
 
@@ -75,6 +77,46 @@ impl Sent {
             Question::Anew(parameters) => Ok(parameters),
             Question::Page(_) => Err(Failure::unsupported(CURSOR, "there are no pages")),
         }
+    }
+}
+
+/// An operation as it was sent.
+#[derive(Debug)]
+pub(super) struct Invoked {
+    pub(super) headers: HeaderMap,
+    query: String,
+    body: Option<Payload>,
+}
+
+impl FromRequest<AppState> for Invoked {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Failure> {
+        let (headers, query) = (request.headers().clone(), request.uri().query().unwrap_or_default().to_owned());
+        let is_post = *request.method() == Method::POST;
+        let body = if is_post { Some(Payload::from_request(request, state).await?) } else { None };
+        Ok(Self { headers, query, body })
+    }
+}
+
+impl Invoked {
+    /// What the query and the body say.
+    ///
+    /// # Errors
+    /// As [`operation::pairs`].
+    pub(super) fn pairs(&self) -> Result<Vec<(String, String)>, Failure> {
+        operation::pairs(&self.query, &self.headers, self.body.as_deref().unwrap_or_default())
+    }
+
+    /// The same as parameters of a search.
+    ///
+    /// # Errors
+    /// As [`operation::pairs`] and [`Parameters::read`]; 406.
+    pub(super) fn parameters(&self, known: &[&str]) -> Result<Parameters, Failure> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(self.pairs()?).finish();
+        let parameters = Parameters::read(&[query.as_bytes()], &[known, &GENERAL], Handling::of(&self.headers))?;
+        check_form(parameters.one("_format")?, &self.headers)?;
+        Ok(parameters)
     }
 }
 

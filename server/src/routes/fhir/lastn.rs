@@ -1,16 +1,16 @@
 //! `Observation/$lastn`: the newest of each code.
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 
+use super::entry::Invoked;
 use crate::access::Visitor;
 use crate::auth::Role;
-use crate::fhir::answer::{Base, answer, check_form};
+use crate::fhir::answer::{Base, answer};
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::Sort;
 use crate::fhir::search::page::{Asked, Reader};
-use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
+use crate::fhir::search::parameter::{Handling, Parameters};
 use crate::fhir::search::parse::Reading;
 use crate::fhir::search::table::OBSERVATION;
 use crate::state::AppState;
@@ -18,7 +18,7 @@ use crate::state::AppState;
 /// Most observations of a code.
 const MAX_MAX: usize = 100;
 
-/// What may be asked, as in a search; `max` is how many of each code, 1 unless it is said.
+/// What may be asked, as in a search or as Parameters; `max` is how many of each code, 1 unless it is said.
 const PARAMETERS: [&str; 7] = ["_include", "_revinclude", "category", "code", "max", "patient", "subject"];
 
 /// The newest observations of each code, as a Bundle sorted by code.
@@ -26,14 +26,10 @@ pub(super) async fn lastn(
     visitor: Visitor,
     State(state): State<AppState>,
     base: Base,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
+    invoked: Invoked,
 ) -> Result<Response, Failure> {
-    let raw = raw.unwrap_or_default();
-    let handling = Handling::of(&headers);
-    let mut parameters = Parameters::read(&[raw.as_bytes()], &[&PARAMETERS, &GENERAL], handling)?;
-    parameters.check_along(&OBSERVATION, handling)?;
-    check_form(parameters.one("_format")?, &headers)?;
+    let mut parameters = invoked.parameters(&PARAMETERS)?;
+    parameters.check_along(&OBSERVATION, Handling::of(&invoked.headers))?;
     let max = max(&parameters)?;
     let ids = state.fhir.ids(&state.control).await?;
     let principal = visitor.principal();
@@ -52,8 +48,8 @@ fn max(parameters: &Parameters) -> Result<usize, Failure> {
     let Some(text) = parameters.one("max")? else { return Ok(1) };
     let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let max = if is_whole { text.parse().unwrap_or(usize::MAX) } else { 0 };
-    if max == 0 {
-        return Err(Failure::value("max", "must be a whole number, 1 or more"));
+    if max == 0 || max > MAX_MAX {
+        return Err(Failure::value("max", format!("must be a whole number, 1 to {MAX_MAX}")));
     }
-    Ok(max.min(MAX_MAX))
+    Ok(max)
 }

@@ -22,7 +22,10 @@ pub(super) async fn read(
     headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
-    super::check_read(&headers, raw.as_deref())?;
+    let parameters = super::read_parameters(&headers, raw.as_deref(), &["mode"])?;
+    if parameters.one("mode")?.is_some_and(|mode| mode != "full") {
+        return Err(Failure::value("mode", "must be full"));
+    }
     Ok(answer(statement(&state, &base).to_string()))
 }
 
@@ -69,12 +72,13 @@ fn resource(state: &AppState, searchable: &Searchable) -> Value {
         .collect();
     codes.sort_unstable();
     codes.dedup();
-    let operations: Vec<Value> = of_kind()
-        .filter_map(|operation| {
-            let definition = operation.interaction.definition()?;
-            Some(json!({"name": operation.interaction.code(), "definition": definition}))
-        })
+    let mut operations: Vec<(&str, &str)> = of_kind()
+        .filter_map(|operation| Some((operation.interaction.code(), operation.interaction.definition()?)))
         .collect();
+    operations.sort_unstable();
+    operations.dedup();
+    let operations: Vec<Value> =
+        operations.iter().map(|(name, definition)| json!({"name": name, "definition": definition})).collect();
     let parameters: Vec<Value> = searchable
         .parameters
         .iter()

@@ -24,6 +24,12 @@ use crate::fhir::outcome::Failure;
 use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
 use crate::state::AppState;
 
+/// What our `$stats` is: HL7's operation of that name makes one Observation of a period, ours one of each local day.
+const OWN_STATS: &str = "urn:avycenna:operations:Observation-stats";
+
+/// What a read may say beside [`GENERAL`]. The whole resource is a right answer to each, says R4.
+const READ: [&str; 2] = ["_elements", "_summary"];
+
 /// What can be done with a type of resource, in FHIR's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interaction {
@@ -46,7 +52,7 @@ impl Interaction {
     pub fn definition(self) -> Option<&'static str> {
         match self {
             Self::Lastn => Some("http://hl7.org/fhir/OperationDefinition/Observation-lastn"),
-            Self::Stats => Some("http://hl7.org/fhir/OperationDefinition/Observation-stats"),
+            Self::Stats => Some(OWN_STATS),
             Self::Read | Self::Vread | Self::Search | Self::Capabilities => None,
         }
     }
@@ -88,7 +94,7 @@ const fn operation(
 }
 
 /// Everything that the FHIR face does.
-pub const OPERATIONS: [Operation; 19] = [
+pub const OPERATIONS: [Operation; 21] = [
     operation("", Interaction::Capabilities, ("GET", "/metadata"), || get(metadata::read)),
     operation("CodeSystem", Interaction::Search, ("GET", "/CodeSystem"), || get(code_system::search)),
     operation("CodeSystem", Interaction::Read, ("GET", "/CodeSystem/{id}"), || get(code_system::read)),
@@ -98,7 +104,9 @@ pub const OPERATIONS: [Operation; 19] = [
     operation("Observation", Interaction::Search, ("GET", "/Observation"), || get(observation::search)),
     operation("Observation", Interaction::Search, ("POST", "/Observation/_search"), || post(observation::search)),
     operation("Observation", Interaction::Lastn, ("GET", "/Observation/$lastn"), || get(lastn::lastn)),
+    operation("Observation", Interaction::Lastn, ("POST", "/Observation/$lastn"), || post(lastn::lastn)),
     operation("Observation", Interaction::Stats, ("GET", "/Observation/$stats"), || get(stats::stats)),
+    operation("Observation", Interaction::Stats, ("POST", "/Observation/$stats"), || post(stats::stats)),
     operation("Observation", Interaction::Read, ("GET", "/Observation/{id}"), || get(observation::read)),
     operation("Observation", Interaction::Vread, ("GET", "/Observation/{id}/_history/{version}"), || {
         get(observation::vread)
@@ -115,15 +123,30 @@ pub const OPERATIONS: [Operation; 19] = [
 /// The operations.
 pub fn router() -> Router<AppState> {
     OPERATIONS.iter().fold(bulk::router(), |router, operation| {
-        router.route(&format!("{BASE}{}", operation.path), (operation.route)())
+        let router = router.route(&format!("{BASE}{}", operation.path), (operation.route)());
+        if !operation.path.contains('$') {
+            return router;
+        }
+        // Some clients write `$` as `%24`.
+        router.route(&format!("{BASE}{}", operation.path.replace('$', "%24")), (operation.route)())
     })
 }
 
 /// Refuses what a read cannot be asked for.
 fn check_read(headers: &HeaderMap, raw: Option<&str>) -> Result<(), Failure> {
+    read_parameters(headers, raw, &[]).map(drop)
+}
+
+/// What stands behind the `?` of a read, of which more may be known.
+fn read_parameters(headers: &HeaderMap, raw: Option<&str>, more: &[&str]) -> Result<Parameters, Failure> {
     let raw = raw.unwrap_or_default().as_bytes();
-    let parameters = Parameters::read(&[raw], &[&GENERAL], Handling::of(headers))?;
-    check_form(parameters.one("_format")?, headers)
+    let parameters = Parameters::read(&[raw], &[&GENERAL, &READ, more], Handling::of(headers))?;
+    check_form(parameters.one("_format")?, headers)?;
+    parameters.lists("_elements")?;
+    match parameters.one("_summary")? {
+        None | Some("true" | "text" | "data" | "false") => Ok(parameters),
+        Some(_) => Err(Failure::value("_summary", "must be true, text, data or false")),
+    }
 }
 
 /// Refuses a version that is not the current one: an older one is not kept, another one never was.

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 use engine::time::DAY_US;
 use engine::{Aggregate, BucketQuery, BucketWidth, JsonBody};
@@ -16,15 +15,16 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use storage::{TimeRange, UserId};
 
+use super::entry::Invoked;
 use crate::access::{Look, Visitor};
 use crate::auth::Role;
 use crate::error::ApiError;
-use crate::fhir::answer::{Base, answer, check_form};
+use crate::fhir::answer::{Base, answer};
 use crate::fhir::day::Days;
 use crate::fhir::kind::{Form, Kind, Series, UCUM};
 use crate::fhir::outcome::Failure;
 use crate::fhir::render::patient_id;
-use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
+use crate::fhir::search::parameter::Parameters;
 use crate::fhir::search::parse::Reading;
 use crate::fhir::visit::{Inside, Visit, Wish};
 use crate::state::AppState;
@@ -67,12 +67,9 @@ pub(super) async fn stats(
     visitor: Visitor,
     State(state): State<AppState>,
     base: Base,
-    headers: HeaderMap,
-    RawQuery(raw): RawQuery,
+    invoked: Invoked,
 ) -> Result<Response, Failure> {
-    let raw = raw.unwrap_or_default();
-    let parameters = Parameters::read(&[raw.as_bytes()], &[&PARAMETERS, &GENERAL], Handling::of(&headers))?;
-    check_form(parameters.one("_format")?, &headers)?;
+    let parameters = invoked.parameters(&PARAMETERS)?;
     let ids = state.fhir.ids(&state.control).await?;
     let principal = visitor.principal();
     let own = (principal.role == Role::Patient).then_some(principal.user);

@@ -175,6 +175,56 @@ async fn parameters_of_a_post_and_types_shape_an_export() {
 }
 
 #[tokio::test]
+async fn an_export_by_post_is_of_what_its_query_and_its_body_say_together() {
+    let stage = Stage::new().await;
+    let (doctor, ada) = (stage.doctor("Doc").await, patient(&stage, "Ada", 3).await);
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
+    let later = stage.ago(-1.0);
+    let json = [("prefer", "respond-async"), ("content-type", "application/fhir+json")];
+    let of = |name: &str, value: &str| {
+        json!({"resourceType": "Parameters", "parameter": [{"name": name, "valueString": value}]}).to_string()
+    };
+    let post = async |who: &Person, path: &str, body: &str| {
+        let headers = if body.is_empty() { &json[..1] } else { &json[..] };
+        let reply = send(&stage, &who.token, "POST", path, headers, body).await;
+        assert_eq!(reply.status, 202, "{path}: {}", reply.text);
+        work(&stage).await;
+        let done = manifest(&stage, &who.token, reply.headers["content-location"].to_str().unwrap()).await;
+        assert_eq!(done["request"], format!("{BASE}/fhir/R4{path}"));
+        outputs(&done)
+    };
+    let only = [("Patient".to_owned(), 1_u64)];
+    let group = format!("/Group/{}/$export", doctor.id);
+    for (who, root) in [(&ada, "/Patient/$export"), (&ada, "/Patient/%24export"), (&doctor, group.as_str())] {
+        assert_eq!(post(who, &format!("{root}?_type=Patient"), "").await, only, "{root}");
+        assert_eq!(post(who, &format!("{root}?_type=Patient"), &of("_outputFormat", "ndjson")).await, only);
+        assert!(post(who, &format!("{root}?_since={later}"), &of("_type", "Observation")).await.is_empty());
+        for (query, body) in [
+            ("_type=Patient", of("_type", "Patient")),
+            ("_since=yesterday", String::new()),
+            ("x=1", of("_type", "Patient")),
+        ] {
+            let reply = send(&stage, &who.token, "POST", &format!("{root}?{query}"), &json, &body).await;
+            assert_eq!(reply.status, 400, "{root}?{query}: {}", reply.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_by_head_begins_no_export() {
+    let stage = Stage::new().await;
+    let (doctor, ada) = (stage.doctor("Doc").await, patient(&stage, "Ada", 1).await);
+    let asynchronous = [("prefer", "respond-async")];
+    let group = format!("/Group/{}/$export", doctor.id);
+    for (who, path) in [(&ada, "/Patient/$export"), (&ada, "/Patient/%24export"), (&doctor, group.as_str())] {
+        let reply = send(&stage, &who.token, "HEAD", path, &asynchronous, "").await;
+        assert_eq!((reply.status, &reply.headers["allow"]), (405, &"GET,POST".parse().unwrap()), "{path}");
+        assert!(!reply.headers.contains_key("content-location"));
+    }
+    assert!(!turn(&stage).await, "there is nothing to do");
+}
+
+#[tokio::test]
 async fn what_is_no_question_for_an_export_is_refused_in_the_words_of_fhir() {
     let stage = Stage::new().await;
     let (ada, doctor) = (patient(&stage, "Ada", 1).await, stage.doctor("Doc").await);

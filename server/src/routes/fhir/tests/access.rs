@@ -26,7 +26,7 @@ const CHECK_INS: Statuses = [401, 403, 403, 403, 403, 200, 403, 403, 403];
 const LISTED: Statuses = [401, 403, 200, 200, 200, 200, 200, 200, 200];
 
 /// Method and path of the table of operations, what is behind the `?`, and what is answered.
-const TABLE: [(&str, &str, &str, Statuses); 28] = [
+const TABLE: [(&str, &str, &str, Statuses); 31] = [
     ("GET", "/metadata", "", OPEN),
     ("GET", "/Observation", "patient=PATIENT", POINTS),
     ("GET", "/Observation", "patient=PATIENT&code=8867-4", POINTS),
@@ -35,7 +35,10 @@ const TABLE: [(&str, &str, &str, Statuses); 28] = [
     ("POST", "/Observation/_search", "patient=PATIENT", POINTS),
     ("GET", "/Observation/$lastn", "patient=PATIENT", POINTS),
     ("GET", "/Observation/$lastn", "patient=PATIENT&code=mood", CHECK_INS),
+    ("POST", "/Observation/$lastn", "patient=PATIENT", POINTS),
+    ("GET", "/Observation/%24lastn", "patient=PATIENT&code=mood", CHECK_INS),
     ("GET", "/Observation/$stats", "patient=PATIENT&code=8867-4", POINTS),
+    ("POST", "/Observation/$stats", "patient=PATIENT&code=8867-4", POINTS),
     ("GET", "/CodeSystem", "", OPEN),
     ("GET", "/CodeSystem/{id}", "", OPEN),
     ("GET", "/Device", "patient=PATIENT", POINTS),

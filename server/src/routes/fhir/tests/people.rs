@@ -43,6 +43,34 @@ async fn end(stage: &Stage, numbers: impl IntoIterator<Item = u32>) {
     stage.state.control.read().execute_unprepared(&update).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_name_is_found_in_any_case_with_its_accents_or_without() {
+    let stage = Stage::new().await;
+    let doctor = stage.doctor("Doc").await;
+    // Composed, and with its accents as characters of their own.
+    for (called, name) in [("Ada", "André Müller"), ("Bo", "Andre\u{301} Mu\u{308}ller")] {
+        let person = stage.patient(called).await;
+        stage.grant(&doctor, &person, &["wearables"]).await;
+        let update = format!("UPDATE users SET name = '{name}' WHERE id = '{}'", person.id);
+        stage.state.control.read().execute_unprepared(&update).await.unwrap();
+    }
+    for (name, expected) in [
+        ("andre", 2),
+        ("ANDR%C3%89", 2),
+        ("Andre%CC%81%20mu", 2),
+        ("muller", 2),
+        ("m%C3%BCl", 2),
+        ("mue", 0),
+        ("ndre", 0),
+    ] {
+        assert_eq!(
+            read(&stage, &doctor.token, &format!("/Patient?name={name}")).await.matches().len(),
+            expected,
+            "{name}"
+        );
+    }
+}
+
 /// All pages: the ids on each, and their totals.
 async fn pages(
     stage: &Stage,

@@ -65,6 +65,14 @@ async fn devices_come_in_pages_and_each_once() {
     let once: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(once.len(), 101);
     let link = read(&stage, &ada.token, "/Device?_count=1").await.link("next").unwrap();
+    for query in ["_count=0", "_summary=count", "_summary=count&_count=5&_include=Device:patient"] {
+        let none = read(&stage, &ada.token, &format!("/Device?{query}")).await;
+        assert_eq!(
+            (&none.body["total"], none.body.get("entry"), none.link("next")),
+            (&json!(101), None, None),
+            "{query}"
+        );
+    }
     let eve = stage.patient("Eve").await;
     for (who, path) in [
         (&eve, link.clone()),
@@ -104,14 +112,20 @@ async fn the_newest_of_each_code_are_told_whatever_they_are_made_of() {
     };
     assert_eq!(of("code=8867-4").await, ["8867-4 61.0"]);
     assert_eq!(of("code=8867-4&max=2").await, ["8867-4 61.0", "8867-4 62.0"]);
-    assert_eq!(of("code=8867-4&max=100000").await.len(), 3);
+    assert_eq!(of("code=8867-4&max=100").await.len(), 3);
     assert_eq!(of("code=93832-4&max=3").await, ["93832-4 6.0", "93832-4 7.5", "93832-4 7.0"], "points and check-ins");
     assert_eq!(of("category=activity").await, ["93832-4 6.0", "energy 3", "focus 3", "mood 4"]);
     assert_eq!(of("").await, ["8867-4 61.0", "93832-4 6.0", "energy 3", "focus 3", "mood 4"]);
     assert!(of("code=2708-6").await.is_empty());
-    for (query, parameter) in
-        [("max=0", "max"), ("max=-1", "max"), ("max=x", "max"), ("max=", "max"), ("_count=3", "_count")]
-    {
+    for (query, parameter) in [
+        ("max=0", "max"),
+        ("max=101", "max"),
+        ("max=99999999999999999999999", "max"),
+        ("max=-1", "max"),
+        ("max=x", "max"),
+        ("max=", "max"),
+        ("_count=3", "_count"),
+    ] {
         let reply = get(&stage, &ada.token, &format!("/Observation/$lastn?{query}")).await;
         assert_eq!((reply.status, reply.issue().1), (400, Some(parameter)), "{query}");
     }
@@ -152,6 +166,56 @@ async fn figures_are_made_of_local_days() {
     assert_eq!((&resource["status"], resource["component"].as_array().unwrap().len()), (&json!("preliminary"), 4));
     let none = read(&stage, &ada.token, "/Observation/$stats?code=2708-6").await;
     assert_eq!(none.body, json!({"resourceType": "Parameters"}));
+}
+
+#[tokio::test]
+async fn operations_are_asked_by_a_query_or_by_parameters_and_by_either_spelling() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    ingest(&stage, &ada, &[("heart_rate", 61.0, 1.0, "w"), ("heart_rate", 62.0, 2.0, "w"), ("spo2", 97.0, 1.0, "w")])
+        .await;
+    stage.check_in(&ada, json!({"mood": 4})).await;
+    let json = [("content-type", "application/fhir+json")];
+    let post = async |path: &str, parameters: Value| {
+        let body = json!({"resourceType": "Parameters", "parameter": parameters}).to_string();
+        send(&stage, Some(&ada.token), ("POST", path), &json, &body).await
+    };
+    let codes = json!([
+        {"name": "code", "valueCoding": {"system": "http://loinc.org", "code": "8867-4"}},
+        {"name": "code", "valueString": "mood"},
+        {"name": "max", "valuePositiveInt": 2},
+        {"name": "patient", "valueReference": {"reference": format!("Patient/{}", fhir_id(&ada))}},
+    ]);
+    let expected = read(&stage, &ada.token, "/Observation/$lastn?code=8867-4,mood&max=2").await.ids();
+    assert_eq!(expected.len(), 3);
+    for sign in ["$", "%24"] {
+        let by_query = read(&stage, &ada.token, &format!("/Observation/{sign}lastn?code=8867-4,mood&max=2")).await;
+        assert_eq!(by_query.ids(), expected);
+        let by_body = post(&format!("/Observation/{sign}lastn"), codes.clone()).await;
+        assert_eq!((by_body.status, by_body.ids()), (200, expected.clone()), "{}", by_body.body);
+        let days = read(&stage, &ada.token, &format!("/Observation/{sign}stats?code=8867-4&statistic=count")).await;
+        let path = format!("/Observation/{sign}stats?statistic=count");
+        let by_both = post(&path, json!([{"name": "code", "valueString": "8867-4"}])).await;
+        assert_eq!((by_both.status, &by_both.body), (200, &days.body));
+        assert_eq!(days.body["parameter"].as_array().unwrap().len(), 2);
+    }
+    let bare = send(&stage, Some(&ada.token), ("POST", "/Observation/$lastn?code=2708-6"), &[], "").await;
+    assert_eq!((bare.status, bare.matches().len()), (200, 1), "the query alone");
+    for (path, parameters, parameter) in [
+        ("/Observation/$lastn?max=2", json!([{"name": "max", "valueInteger": 2}]), "max"),
+        ("/Observation/$lastn", json!([{"name": "max", "valueInteger": 101}]), "max"),
+        ("/Observation/$lastn", json!([{"name": "code", "valuePeriod": {}}]), "code"),
+        ("/Observation/$lastn", json!([{"name": "x", "valueString": "y"}]), "x"),
+        ("/Observation/$lastn", json!({}), "Parameters"),
+        ("/Observation/$stats", json!([]), "code"),
+        ("/Observation/$stats", json!([{"name": "period", "valuePeriod": {"start": "2026"}}]), "period"),
+    ] {
+        let reply = post(path, parameters.clone()).await;
+        assert_eq!((reply.status, reply.issue().1), (400, Some(parameter)), "{path} {parameters}");
+    }
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(send(&stage, Some(&ada.token), ("POST", "/Observation/$lastn"), &form, "max=2").await.status, 415);
+    assert_eq!(post("/Observation/$lasts", json!([])).await.status, 405);
 }
 
 #[tokio::test]

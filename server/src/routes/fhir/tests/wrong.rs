@@ -27,7 +27,9 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         ("_count=1e9", "_count"),
         ("_count=", "_count"),
         ("_count=1&_count=2", "_count"),
-        ("_summary=text", "_summary"),
+        ("_summary=some", "_summary"),
+        ("_pretty=maybe", "_pretty"),
+        ("_format=json&_pretty=", "_pretty"),
         ("_total=some", "_total"),
         ("_elements=a.b", "_elements"),
         ("_include=Observation:performer", "_include"),
@@ -49,6 +51,10 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         "_id=",
         "birthdate=2000",
         "gender=none",
+        "_summary=some",
+        "_total=some",
+        "_elements=a.b",
+        "_pretty=1",
         "_include=Patient:link",
         "_revinclude=Observation:subject",
     ] {
@@ -68,6 +74,11 @@ async fn a_lenient_client_has_unknown_parameters_left_out_and_sees_it_in_the_sel
     let path = "/Observation?_include=Observation:performer&_revinclude=x&_include=Observation:device:Device";
     let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
     assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?_include=Observation%3Adevice");
+    let path = "/Observation?_sort=value&_sort=date&_count=7";
+    let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
+    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?_sort=date&_count=7");
+    let reply = send(&stage, Some(&ada.token), ("GET", "/Patient?_sort=name"), &lenient, "").await;
+    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Patient?");
     let wrong = send(&stage, Some(&ada.token), ("GET", "/Observation?date=x"), &lenient, "").await;
     assert_eq!(wrong.status, 400, "a wrong value of a known parameter is wrong for everybody");
 }
@@ -142,11 +153,54 @@ async fn what_is_not_there_and_what_is_not_done_is_an_outcome_too() {
         assert_eq!((reply.status, reply.issue().0), (status, code), "{method} {path}: {}", reply.body);
         assert_eq!(reply.headers.contains_key("allow"), status == 405, "{method} {path}");
     }
+    assert_eq!(get(&stage, &ada.token, "/Observation?_format=xml").await.issue().1, Some("_format"));
+    let version = [("accept", "application/fhir+json;fhirVersion=5.0")];
+    let reply = send(&stage, Some(&ada.token), ("GET", "/Observation"), &version, "").await;
+    assert_eq!((reply.status, reply.issue().1), (406, Some("Accept")));
     let reply = send(&stage, None, ("GET", "/Observation"), &[], "").await;
     assert_eq!((reply.status, reply.issue().0), (401, "login"));
     assert!(reply.headers.contains_key("www-authenticate"));
     let accept = [("accept", "application/fhir+xml")];
     assert_eq!(send(&stage, Some(&ada.token), ("GET", "/Observation"), &accept, "").await.status, 406);
+}
+
+#[tokio::test]
+async fn who_asks_for_a_summary_or_for_elements_gets_what_r4_lets_a_server_answer() {
+    let stage = Stage::new().await;
+    let ada = stage.patient("Ada").await;
+    ingest(&stage, &ada, &[("heart_rate", 60.0, 1.0, "w")]).await;
+    let whole = read(&stage, &ada.token, "/Observation").await;
+    let one = format!("/Observation/{}", whole.ids()[0]);
+    let (plain, person) =
+        (read(&stage, &ada.token, &one).await.body, read(&stage, &ada.token, "/Patient").await.matches()[0].clone());
+    for summary in ["true", "text", "data", "false"] {
+        let found = read(&stage, &ada.token, &format!("/Observation?_summary={summary}")).await;
+        assert_eq!(found.matches(), whole.matches(), "{summary}");
+        assert_eq!(read(&stage, &ada.token, &format!("{one}?_summary={summary}")).await.body, plain);
+        let found = read(&stage, &ada.token, &format!("/Patient?_summary={summary}&_total=accurate")).await;
+        assert_eq!((found.matches(), &found.body["total"]), (vec![&person], &json!(1)));
+        read(&stage, &ada.token, &format!("/Device?_summary={summary}")).await;
+        read(&stage, &ada.token, &format!("/metadata?_summary={summary}&mode=full")).await;
+    }
+    for query in ["_elements=id,status", "_elements=Observation.code&_summary=true"] {
+        assert_eq!(read(&stage, &ada.token, &format!("{one}?{query}")).await.body, plain, "{query}");
+    }
+    let found = read(&stage, &ada.token, "/Patient?_elements=Patient.name,identifier").await;
+    assert_eq!(found.matches(), [&person]);
+    let person = format!("/Patient/{}", fhir_id(&ada));
+    for (path, query, parameter) in [
+        (one.as_str(), "_summary=count", "_summary"),
+        (&one, "_summary=x", "_summary"),
+        (&one, "_elements=", "_elements"),
+        (&one, "mode=full", "mode"),
+        (&person, "_summary=count", "_summary"),
+        ("/metadata", "mode=normative", "mode"),
+        ("/metadata", "mode=terminology", "mode"),
+        ("/metadata", "_summary=count", "_summary"),
+    ] {
+        let reply = get(&stage, &ada.token, &format!("{path}?{query}")).await;
+        assert_eq!((reply.status, reply.issue().1), (400, Some(parameter)), "{path} {query}");
+    }
 }
 
 #[tokio::test]
@@ -161,6 +215,12 @@ async fn the_statement_of_capabilities_says_what_the_table_does() {
             Some(_) => ("operation", "name"),
             None => ("interaction", "code"),
         };
+        if operation.interaction.code() == "stats" {
+            // HL7's operation of that name is another one.
+            let definition = &resource["operation"][1]["definition"];
+            assert_eq!(definition, "urn:avycenna:operations:Observation-stats");
+            assert_eq!(resource["operation"].as_array().unwrap().len(), 2, "each is named once");
+        }
         let codes: Vec<_> = resource[list].as_array().unwrap().iter().map(|one| &one[name]).collect();
         assert!(codes.contains(&&json!(operation.interaction.code())), "{codes:?}");
     }
