@@ -178,7 +178,7 @@ impl Writer<'_> {
         let (state, since_us) = (self.state, self.since_us());
         let Some(user) = UserId::parse(&self.person.id) else { return Ok(()) };
         let ids = self.runtime.block_on(state.fhir.ids(&state.control))?;
-        let days = Days::utc(state.clock.now_us());
+        let days = Days::new(&self.person.timezone, state.clock.now_us());
         let mut writer = ObservationWriter::new(&state.fhir, ids, user, days, Frame::Lines);
         let mut place = Place::START;
         loop {

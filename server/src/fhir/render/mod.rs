@@ -23,7 +23,7 @@ pub use self::patient::{US_CORE_PATIENT, USER_SYSTEM, patient, patient_id, user_
 pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;
-use super::day::Days;
+use super::day::{Days, Totals};
 use super::id::{Ids, Mark, origin_mark};
 use super::kind::{Field, Kind};
 use super::namer::{Namer, PointId};
@@ -159,14 +159,15 @@ impl<'a> ObservationWriter<'a> {
 
     fn point(&mut self, origin: &Origin, measured: Measured, id: &PointId, out: &mut Vec<u8>) {
         let Measured { recorded_at, value, accepted_at_ms, is_corrected } = measured;
-        let end = if origin.may_be_totals { self.days.end(recorded_at) } else { None };
+        let end = origin.totals.and_then(|totals| self.days.end_of(totals, recorded_at));
         self.accepted.set(accepted_at_ms.unsigned_abs(), accepted_at_ms.saturating_mul(MILLISECOND_US));
         let status: &[u8] = match end {
             Some(end) if self.days.is_open(end) => b"preliminary",
             _ if is_corrected => b"corrected",
             _ => b"final",
         };
-        self.write(&origin.prepared, id, status, (recorded_at, end, value), out);
+        let period_end = end.filter(|_| origin.totals.is_some_and(Totals::have_period));
+        self.write(&origin.prepared, id, status, (recorded_at, period_end, value), out);
     }
 
     /// Writes a value of a check-in; `false`, and nothing written, where it has none.
@@ -177,8 +178,13 @@ impl<'a> ObservationWriter<'a> {
         };
         let prepared = Prepared::of_check_in(kind, &self.subject);
         self.accepted.set(row.updated_at.unsigned_abs(), row.updated_at);
-        // Which of its values was changed is not known.
-        let status: &[u8] = if row.updated_at == row.created_at { b"final" } else { b"amended" };
+        let end = self.days.end_of_said(field, row.checked_in_at);
+        let status: &[u8] = match end {
+            Some(end) if self.days.is_open(end) => b"preliminary",
+            _ if row.updated_at == row.created_at => b"final",
+            // Which of its values was changed is not known.
+            _ => b"amended",
+        };
         self.write(&prepared, id.as_bytes(), status, (row.checked_in_at, None, value), out);
         true
     }

@@ -94,21 +94,21 @@ pub(super) async fn current(state: &AppState, visitor: &Visitor, id: &str) -> Re
         (Name::Point(point), Series::Metric(key)) => {
             let range = Some((point.recorded_at, point.recorded_at.saturating_add(1)));
             let look = Look { what: "fhir_observation", metric: Some((**key).to_owned()), range };
-            let visit = Visit::begin(state, visitor, user.as_str(), Wish::Points, look).await?;
-            let mut inside = visit.enter().await?;
+            let mut visit = Visit::begin(state, visitor, user.as_str(), Wish::Points, look).await?;
+            let days = visit.days(state, std::iter::once(&kind.series)).await?;
+            let inside = visit.enter().await?;
             let observed = inside.behind(find::point(&state.engine, key, point)).await?;
-            let days = inside.days(state, std::iter::once(&**key)).await?;
             of_point(state, ids, days, &observed.ok_or(Failure::not_found(NO_OBSERVATION))?, &name)
         }
         (Name::CheckIn { field, id, .. }, _) => {
             let look = Look { what: "fhir_observation", metric: None, range: None };
-            let visit = Visit::begin(state, visitor, user.as_str(), Wish::CheckIns, look).await?;
+            let mut visit = Visit::begin(state, visitor, user.as_str(), Wish::CheckIns, look).await?;
+            let days = visit.days(state, std::iter::once(&kind.series)).await?;
             let row = match visit.on() {
                 Some(on) => find::check_in(on, user.as_str(), *field, id).await?,
                 None => find::check_in(state.control.read(), user.as_str(), *field, id).await?,
             };
             visit.enter().await?;
-            let days = Days::utc(state.clock.now_us());
             let row = row.ok_or(Failure::not_found(NO_OBSERVATION))?;
             let mut body = Vec::new();
             ObservationWriter::new(&state.fhir, ids, user, days, Frame::Alone).check_in(&row, *field, &mut body);
