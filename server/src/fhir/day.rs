@@ -106,6 +106,25 @@ impl Days {
         if field == Field::Steps { self.around(checked_in_at).map(|(_, end)| end) } else { None }
     }
 
+    /// Where the day ends that a point is the total of, microseconds; `None` if it is none.
+    pub fn end_of_point(&self, metric: &str, source: &str, device: Option<&str>, recorded_at: i64) -> Option<i64> {
+        Totals::of(metric, source, device).and_then(|totals| self.end_of(totals, recorded_at))
+    }
+
+    /// When what was accepted at a moment came to be as it is, microseconds: a total, whose day ends at `end`, is final from
+    /// then on, without anything being sent.
+    pub fn changed_us(&self, accepted_us: i64, end: Option<i64>) -> i64 {
+        match end {
+            Some(end) if !self.is_open(end) => accepted_us.max(end),
+            _ => accepted_us,
+        }
+    }
+
+    /// Where the first day begins that ends at a moment or behind it, microseconds.
+    pub fn begin_of_ending(&self, at_us: i64) -> i64 {
+        self.begin(at_us.saturating_sub(1))
+    }
+
     /// From when on days are not over, microseconds.
     pub fn open_from(&self) -> i64 {
         self.begin(self.now_us)
@@ -213,6 +232,30 @@ mod tests {
         }
         assert_eq!(days.end_of_said(Field::SleepHours, at("2026-10-25T08:00:00Z")), None);
         assert_eq!(days.end_of_said(Field::Steps, i64::MAX), None);
+    }
+
+    #[test]
+    fn a_total_changes_when_its_day_ends_unless_it_was_accepted_behind_that() {
+        let (before, end, behind) = (5, 10, 15);
+        assert_eq!(Days::utc(9).changed_us(before, Some(end)), before);
+        assert_eq!(Days::utc(10).changed_us(before, Some(end)), end);
+        assert_eq!(Days::utc(20).changed_us(behind, Some(end)), behind);
+        assert_eq!(Days::utc(20).changed_us(before, None), before);
+    }
+
+    #[test]
+    fn what_ends_at_a_moment_or_behind_it_begins_with_one_day() {
+        let days = Days::new("Europe/Berlin", 0);
+        let midnight = at("2026-03-29T00:00:00+01:00");
+        for (end, begin) in [
+            (midnight, "2026-03-28T00:00:00+01:00"),
+            (midnight + 1, "2026-03-29T00:00:00+01:00"),
+            (midnight - 1, "2026-03-28T00:00:00+01:00"),
+            (at("2026-03-30T00:00:00+02:00"), "2026-03-29T00:00:00+01:00"),
+        ] {
+            assert_eq!(days.begin_of_ending(end), at(begin), "{end}");
+        }
+        assert_eq!(days.begin_of_ending(i64::MIN), i64::MIN);
     }
 
     #[test]

@@ -98,6 +98,31 @@ fn a_total_of_a_day_has_a_period_and_is_preliminary_until_it_is_over() {
 }
 
 #[test]
+fn a_total_has_a_new_version_when_its_day_is_over_and_was_issued_when_it_got_here() {
+    // Now is 2026-05-28T20:26:40Z; the day before ended at 22:00.
+    let of = |source: &str, at: &str, accepted: &str| {
+        let (recorded_at, accepted_at_ms) = (time::parse(at).unwrap(), time::parse(accepted).unwrap() / 1_000);
+        let measured = Measured { recorded_at, accepted_at_ms, ..MEASURED };
+        let text = written("steps", source, None, measured, Frame::Alone);
+        let observation: Value = serde_json::from_str(&text).unwrap();
+        let changed = observation["meta"]["lastUpdated"].as_str().unwrap().to_owned();
+        let number = (time::parse(&changed).unwrap() / 1_000).to_string();
+        assert_eq!(observation["meta"]["versionId"], number);
+        assert_eq!(observation["issued"], accepted);
+        changed
+    };
+    for source in ["garmin", "watch"] {
+        let yesterday = |accepted| of(source, "2026-05-27T00:00:00+02:00", accepted);
+        assert_eq!(yesterday("2026-05-27T12:00:00Z"), "2026-05-27T22:00:00Z");
+        assert_eq!(yesterday("2026-05-27T22:00:00.001Z"), "2026-05-27T22:00:00.001Z", "it was sent behind the end");
+        let today = of(source, "2026-05-28T00:00:00+02:00", "2026-05-28T12:00:00Z");
+        assert_eq!(today, "2026-05-28T12:00:00Z", "the day is not over");
+        let beside = of(source, "2026-05-27T08:31:00+02:00", "2026-05-27T12:00:00Z");
+        assert_eq!(beside, "2026-05-27T12:00:00Z", "it is no total");
+    }
+}
+
+#[test]
 fn an_entry_has_its_own_address() {
     let text = written("hrv", "w", None, MEASURED, Frame::Entries("https://h/fhir/R4/Observation/".to_owned()));
     let entry: Value = serde_json::from_str(&text).unwrap();

@@ -159,7 +159,7 @@ pub(super) fn keep_of(search: &Search, days: &Days, with_totals: bool) -> Option
         };
         is_wanted
             && period_end.map_or_else(|| dates.moments().contain(at), |end| dates.hold_of(at, end))
-            && updated.contain(measured.accepted_at_ms.saturating_mul(1_000))
+            && updated.contain(days.changed_us(measured.accepted_at_ms.saturating_mul(1_000), end))
     }))
 }
 

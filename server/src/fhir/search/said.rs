@@ -1,7 +1,8 @@
 //! Which values of check-ins a search wants, row by row and as a statement.
 //!
-//! All values of a check-in are alike but its steps: these are the total of a day, and `preliminary` until that is over. As
-//! days follow each other, what is of a day that is over is what speaks of a moment before today.
+//! All values of a check-in are alike but its steps: these are the total of a day, `preliminary` until that is over, and final
+//! from then on. As days follow each other, what is of a day that is over is what speaks of a moment before today, and a day
+//! ends before a moment if it begins before another: so all of it can be said to a database, which knows no time zones.
 
 use sea_orm::ConnectionTrait;
 
@@ -21,7 +22,7 @@ pub(super) fn wants(search: &Search, days: &Days, row: &check_in::Model, field: 
         _ if row.updated_at == row.created_at => states.is_final,
         _ => states.amended,
     };
-    is_of_state && search.updated.contain(row.updated_at)
+    is_of_state && search.updated.contain(days.changed_us(row.updated_at, end))
 }
 
 /// Which check-ins hold what is wanted; `None` if none can.
@@ -65,7 +66,7 @@ pub(super) async fn count(
 
 /// Whether steps are wanted otherwise than the values beside them.
 fn takes_steps_apart(search: &Search, fields: &[Field]) -> bool {
-    fields.contains(&Field::Steps) && !search.statuses.is_all()
+    fields.contains(&Field::Steps) && !(search.statuses.is_all() && search.updated.is_all())
 }
 
 /// Those of any of these fields, steps not taken apart.
@@ -96,13 +97,20 @@ fn amended(states: Statuses) -> Option<Option<bool>> {
 /// Those in which steps are wanted.
 fn steps(search: &Search, days: &Days) -> Vec<Values> {
     let (states, open_from) = (search.statuses, days.open_from());
-    let of_steps = || Values { says: vec![Column::Steps], changed: search.updated.ranges().to_vec(), ..Values::all() };
+    let of_steps = |changed| Values { says: vec![Column::Steps], changed, ..Values::all() };
     let mut any_of = Vec::new();
     if states.preliminary {
-        any_of.push(Values { within: (open_from, i64::MAX), ..of_steps() });
+        any_of.push(Values { within: (open_from, i64::MAX), ..of_steps(search.updated.ranges().to_vec()) });
     }
-    if let Some(is_amended) = amended(states) {
-        any_of.push(Values { within: (i64::MIN, open_from), is_amended, ..of_steps() });
+    let Some(is_amended) = amended(states) else { return any_of };
+    for (start, end) in search.updated.ranges().iter().copied() {
+        // Both the last change and the end of the day lie before the end, and one of them does not before the start.
+        let before = open_from.min(days.begin_of_ending(end));
+        any_of.push(Values { within: (i64::MIN, before), is_amended, ..of_steps(vec![(start, end)]) });
+        if start > i64::MIN {
+            let within = (days.begin_of_ending(start), before);
+            any_of.push(Values { within, is_amended, ..of_steps(vec![(i64::MIN, end)]) });
+        }
     }
     any_of
 }

@@ -123,3 +123,83 @@ async fn totals_of_a_day_are_preliminary_until_it_is_over_whoever_made_them() {
         finds(&stage, &ada, &format!("status={states}"), &tomorrow, is).await;
     }
 }
+
+/// What each observation says of its version, by id.
+fn versions(all: &[Value]) -> std::collections::BTreeMap<String, Value> {
+    all.iter().map(|one| (one["id"].as_str().unwrap().to_owned(), one["meta"].clone())).collect()
+}
+
+#[tokio::test]
+async fn a_total_that_becomes_final_is_a_new_version_that_every_client_finds() {
+    let (stage, ada) = filled().await;
+    let today = all(&stage, &ada).await;
+    let preliminary: BTreeSet<String> = today
+        .iter()
+        .filter(|one| one["status"] == "preliminary")
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(preliminary.len(), 6);
+    let midnight = "2026-06-10T22:00:00Z";
+    stage.clock.set_now_us(at(midnight) - 1);
+    assert_eq!(versions(&all(&stage, &ada).await), versions(&today), "a moment before");
+    stage.clock.set_now_us(at(midnight));
+    let tomorrow = all(&stage, &ada).await;
+    for (before, after) in today.iter().zip(&tomorrow) {
+        let id = after["id"].as_str().unwrap();
+        let is_changed = preliminary.contains(id);
+        assert_eq!((&before["id"], &before["issued"]), (&after["id"], &after["issued"]));
+        assert_eq!(before["meta"] != after["meta"], is_changed, "{before} {after}");
+        assert_eq!(before["status"] != after["status"], is_changed);
+        assert_eq!(after["meta"]["lastUpdated"] == midnight, is_changed);
+        let old = before["meta"]["versionId"].as_str().unwrap();
+        let tag = format!("W/\"{old}\"");
+        let path = format!("/Observation/{id}");
+        for path in [path.clone(), format!("/Provenance/p{id}")] {
+            let reply = send(&stage, Some(&ada.key), ("GET", &path), &[("if-none-match", &tag)], "").await;
+            assert_eq!(reply.status, if is_changed { 200 } else { 304 }, "{path}");
+        }
+        let reply = read(&stage, &ada.key, &path).await;
+        let new = after["meta"]["versionId"].as_str().unwrap();
+        assert_eq!((&reply.body, &reply.headers["etag"]), (after, &format!("W/\"{new}\"").parse().unwrap()));
+        if is_changed {
+            assert_eq!(reply.headers["last-modified"], "Wed, 10 Jun 2026 22:00:00 GMT");
+            assert_eq!(get(&stage, &ada.key, &format!("{path}/_history/{old}")).await.status, 410);
+        }
+        assert_eq!(read(&stage, &ada.key, &format!("{path}/_history/{new}")).await.body, *after);
+    }
+    let new = read(&stage, &ada.key, &format!("/Observation?_lastUpdated=ge{midnight}")).await;
+    assert_eq!(new.ids().into_iter().collect::<BTreeSet<_>>(), preliminary);
+}
+
+#[tokio::test]
+async fn a_search_by_last_updated_finds_what_the_observations_say() {
+    let (stage, ada) = filled().await;
+    let many =
+        (0..99).map(|nth| format!("2026-05-{:02}T{:02}:30", 1 + nth / 20, nth % 20)).collect::<Vec<_>>().join(",");
+    for now in ["2026-06-10T13:00:00+02:00", "2026-06-11T00:00:00+02:00"] {
+        stage.clock.set_now_us(at(now));
+        let known = all(&stage, &ada).await;
+        let mut moments: BTreeSet<String> =
+            known.iter().map(|one| one["meta"]["lastUpdated"].as_str().unwrap().to_owned()).collect();
+        assert!(moments.len() >= 3, "{moments:?}");
+        moments.extend(["2026-06-09T22:00:00Z", "2026-06-08T22:00:00.000001Z"].map(str::to_owned));
+        for moment in &moments {
+            let compared = |one: &Value| at(one["meta"]["lastUpdated"].as_str().unwrap()).cmp(&at(moment));
+            for (prefix, fits) in [("ge", [false, true, true]), ("lt", [true, false, false])] {
+                let condition = format!("_lastUpdated={prefix}{moment}");
+                let holds = |one: &Value| match compared(one) {
+                    std::cmp::Ordering::Less => fits[0],
+                    std::cmp::Ordering::Equal => fits[1],
+                    std::cmp::Ordering::Greater => fits[2],
+                };
+                finds(&stage, &ada, &condition, &known, holds).await;
+                let is_final = |one: &Value| holds(one) && one["status"] == "final";
+                finds(&stage, &ada, &format!("{condition}&status=final"), &known, is_final).await;
+            }
+        }
+        finds(&stage, &ada, &format!("_lastUpdated={many},ge2026-06-10"), &known, |one| {
+            at(one["meta"]["lastUpdated"].as_str().unwrap()) >= at("2026-06-10T00:00:00Z")
+        })
+        .await;
+    }
+}
