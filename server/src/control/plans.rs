@@ -20,7 +20,7 @@ async fn plan<E: EntityTrait>(fixture: &Fixture, select: Select<E>) -> String {
 
 /// Check-ins of two days.
 fn wanted() -> check_ins::Wanted {
-    check_ins::Wanted { spoken_of: vec![(1, 2), (3, 4)], changed: vec![(i64::MIN, i64::MAX)], ..Default::default() }
+    check_ins::Wanted { spoken_of: vec![(1, 2), (3, 4)], any_of: vec![check_ins::Values::all()] }
 }
 
 #[tokio::test]

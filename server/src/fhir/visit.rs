@@ -9,6 +9,7 @@ use sea_orm::DatabaseTransaction;
 use storage::UserId;
 
 use super::day::Days;
+use super::kind::Series;
 use super::outcome::Failure;
 use crate::access::{Admitted, Look, Permission, Standing, Visitor, admit};
 use crate::control::entities::user;
@@ -37,6 +38,8 @@ pub enum Wish {
 pub struct Visit {
     user: UserId,
     admitted: Option<(Admitted, Standing)>,
+    /// One's own row, if it was looked up.
+    known: Option<user::Model>,
     /// Whether values of check-ins may be seen.
     pub with_check_ins: bool,
 }
@@ -55,14 +58,14 @@ impl Visit {
     ) -> Result<Self, Failure> {
         let own = visitor.principal().user;
         if own.as_str() == patient {
-            return Ok(Self { user: own, admitted: None, with_check_ins: wish != Wish::Points });
+            return Ok(Self { user: own, admitted: None, known: None, with_check_ins: wish != Wish::Points });
         }
         let permissions = if wish == Wish::CheckIns { &CHECK_INS } else { &POINTS };
         let admitted = admit(&state.control, visitor, patient, permissions, look).await?;
         let with_check_ins = wish != Wish::Points && admitted.also_allows(Permission::CheckIns);
         let still: &'static [Permission] = if with_check_ins { &CHECK_INS } else { &POINTS };
         let standing = Standing::new(&state.control, visitor, patient, still);
-        Ok(Self { user: admitted.user, admitted: Some((admitted, standing)), with_check_ins })
+        Ok(Self { user: admitted.user, admitted: Some((admitted, standing)), known: None, with_check_ins })
     }
 
     /// Whose observations they are.
@@ -75,6 +78,27 @@ impl Visit {
         self.admitted.as_ref().map(|(admitted, _)| admitted.on())
     }
 
+    /// The patient's days, where what any of these is made of can be totals of them; days of UTC otherwise, which nobody
+    /// sees. Cost: one's own row is looked up.
+    ///
+    /// # Errors
+    /// The row cannot be read; 401 if one's own account is gone.
+    pub async fn days<'a>(
+        &mut self,
+        state: &AppState,
+        mut series: impl Iterator<Item = &'a Series>,
+    ) -> Result<Days, Failure> {
+        let now_us = state.clock.now_us();
+        if !series.any(Days::may_be_totals) {
+            return Ok(Days::utc(now_us));
+        }
+        if let Some((admitted, _)) = &self.admitted {
+            return Ok(Days::new(&admitted.patient.timezone, now_us));
+        }
+        let known = own(state, self.user).await?;
+        Ok(Days::new(&self.known.insert(known).timezone, now_us))
+    }
+
     /// Makes the record of the visit durable.
     ///
     /// # Errors
@@ -85,7 +109,7 @@ impl Visit {
                 let (patient, user) = admitted.commit().await?;
                 Ok(Inside { user, patient: Some(patient), standing: Some(standing) })
             }
-            None => Ok(Inside { user: self.user, patient: None, standing: None }),
+            None => Ok(Inside { user: self.user, patient: self.known, standing: None }),
         }
     }
 }
@@ -95,7 +119,7 @@ impl Visit {
 pub struct Inside {
     /// Whose observations they are.
     pub user: UserId,
-    /// Known already of another person, who was looked up to be let in to.
+    /// Known already of another person, who was looked up to be let in to, and of one whose days were asked for.
     patient: Option<user::Model>,
     standing: Option<Standing>,
 }
@@ -107,28 +131,10 @@ impl Inside {
     /// It cannot be read; 401 if one's own account is gone.
     pub async fn patient(&mut self, state: &AppState) -> Result<&user::Model, Failure> {
         let known = match self.patient.take() {
-            Some(known) => Some(known),
-            None => users::by_id(state.control.read(), self.user.as_str()).await?,
+            Some(known) => known,
+            None => own(state, self.user).await?,
         };
-        let known = known.ok_or_else(|| ApiError::from(crate::auth::AuthError::Invalid))?;
         Ok(self.patient.insert(known))
-    }
-
-    /// The patient's days, where points of any of these metrics can be totals of them; days of UTC otherwise, which nobody
-    /// sees.
-    ///
-    /// # Errors
-    /// As [`Self::patient`].
-    pub async fn days<'a>(
-        &mut self,
-        state: &AppState,
-        mut metrics: impl Iterator<Item = &'a str>,
-    ) -> Result<Days, Failure> {
-        let now_us = state.clock.now_us();
-        if metrics.any(Days::may_have_totals) {
-            return Ok(Days::new(&self.patient(state).await?.timezone, now_us));
-        }
-        Ok(Days::utc(now_us))
     }
 
     /// What `read` finds, if it may still be seen then.
@@ -141,4 +147,10 @@ impl Inside {
             None => Ok(read.await?),
         }
     }
+}
+
+/// The row of somebody who comes for their own.
+async fn own(state: &AppState, user: UserId) -> Result<user::Model, Failure> {
+    let known = users::by_id(state.control.read(), user.as_str()).await?;
+    Ok(known.ok_or_else(|| ApiError::from(crate::auth::AuthError::Invalid))?)
 }

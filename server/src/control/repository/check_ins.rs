@@ -60,6 +60,15 @@ pub(in crate::control) fn select_after(user_id: &str, place: &Place, limit: u64)
 pub struct Wanted {
     /// Spoken of in any of these ranges `[start, end)`, microseconds, sorted.
     pub spoken_of: Vec<(i64, i64)>,
+    /// Those of which any of these holds.
+    pub any_of: Vec<Values>,
+}
+
+/// Some values of check-ins, by when they were said.
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// Spoken of in this range `[start, end)`, microseconds.
+    pub within: (i64, i64),
     /// Last changed in any of these.
     pub changed: Vec<(i64, i64)>,
     /// Only those that were changed since they were made, or only those that were not.
@@ -68,32 +77,61 @@ pub struct Wanted {
     pub says: Vec<Column>,
 }
 
+/// Any time.
+const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
+
+impl Values {
+    /// Every value there is.
+    pub fn all() -> Self {
+        Self { within: ALWAYS, changed: vec![ALWAYS], is_amended: None, says: Vec::new() }
+    }
+
+    /// `None` where nothing can be so: a condition of no ranges would hold of everything.
+    fn condition(&self) -> Option<Condition> {
+        let (start, end) = self.within;
+        if start >= end || self.changed.is_empty() {
+            return None;
+        }
+        let mut all = Condition::all();
+        if self.within != ALWAYS {
+            all = all.add(inside(Column::CheckedInAt, &self.within));
+        }
+        if self.changed != [ALWAYS] {
+            all = all.add(any_of(Column::UpdatedAt, &self.changed));
+        }
+        if let Some(is_amended) = self.is_amended {
+            let (updated, created) = (Expr::col((Entity, Column::UpdatedAt)), Expr::col((Entity, Column::CreatedAt)));
+            all = all.add(if is_amended { ExprTrait::ne(updated, created) } else { ExprTrait::eq(updated, created) });
+        }
+        let says = self.says.iter().map(ColumnTrait::is_not_null);
+        Some(if self.says.is_empty() { all } else { all.add(says.fold(Condition::any(), Condition::add)) })
+    }
+}
+
+fn inside(column: Column, (start, end): &(i64, i64)) -> Condition {
+    Condition::all().add(column.gte(*start)).add(column.lt(*end))
+}
+
+fn any_of(column: Column, ranges: &[(i64, i64)]) -> Condition {
+    ranges.iter().map(|range| inside(column, range)).fold(Condition::any(), Condition::add)
+}
+
 impl Wanted {
     fn select(&self, user_id: &str) -> Select<Entity> {
-        let any_of = |column: Column, ranges: &[(i64, i64)]| {
-            let inside = |(start, end): &(i64, i64)| Condition::all().add(column.gte(*start)).add(column.lt(*end));
-            ranges.iter().map(inside).fold(Condition::any(), Condition::add)
-        };
+        let conditions: Vec<Condition> = self.any_of.iter().filter_map(Values::condition).collect();
         let mut select = Entity::find().filter(Column::UserId.eq(user_id));
         let (first, last) = (self.spoken_of.first(), self.spoken_of.last());
-        let (Some((start, _)), Some((_, end)), false) = (first, last, self.changed.is_empty()) else {
+        let (Some((start, _)), Some((_, end)), false) = (first, last, conditions.is_empty()) else {
             // Ranges of no time hold nothing: a condition of no ranges would hold everything.
             return select.filter(Column::Id.is_null());
         };
         // The first two follow from the third. They say which part of an index to walk.
         select = select.filter(Column::CheckedInAt.gte(*start)).filter(Column::CheckedInAt.lt(*end));
         select = select.filter(any_of(Column::CheckedInAt, &self.spoken_of));
-        select = select.filter(any_of(Column::UpdatedAt, &self.changed));
-        if let Some(is_amended) = self.is_amended {
-            let (updated, created) = (Expr::col((Entity, Column::UpdatedAt)), Expr::col((Entity, Column::CreatedAt)));
-            select = select.filter(if is_amended {
-                ExprTrait::ne(updated, created)
-            } else {
-                ExprTrait::eq(updated, created)
-            });
-        }
-        let says = self.says.iter().map(ColumnTrait::is_not_null);
-        if self.says.is_empty() { select } else { select.filter(says.fold(Condition::any(), Condition::add)) }
+        // A condition that says nothing holds of all, and then all of them do.
+        let is_all = conditions.iter().any(Condition::is_empty);
+        let any = conditions.into_iter().fold(Condition::any(), Condition::add);
+        if is_all { select } else { select.filter(any) }
     }
 }
 

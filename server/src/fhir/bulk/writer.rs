@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::{Part, SINCE_SLACK_US};
 use crate::access::export::Granted;
 use crate::control;
-use crate::control::entities::{bulk_job, user};
+use crate::control::entities::{bulk_job, check_in, user};
 use crate::control::repository::{Place, check_ins};
 use crate::error::ApiError;
 use crate::fhir::day::Days;
@@ -139,24 +139,22 @@ impl Writer<'_> {
     /// Metric by metric, each oldest first: nothing is merged, so nothing waits for another.
     fn points(&mut self, output: &mut Output) -> Result<(), Failure> {
         let (state, since_us) = (self.state, self.since_us());
-        let keep = since_us.map(|since_us| -> Keep {
-            Arc::new(move |point: &Candidate<'_>| point.measured.accepted_at_ms.saturating_mul(1_000) >= since_us)
-        });
         let Some(user) = UserId::parse(&self.person.id) else { return Ok(()) };
         let ids = self.runtime.block_on(state.fhir.ids(&state.control))?;
         let days = Days::new(&self.person.timezone, state.clock.now_us());
-        let mut writer = ObservationWriter::new(&state.fhir, ids, user, days, Frame::Lines);
+        let mut writer = ObservationWriter::new(&state.fhir, ids, user, days.clone(), Frame::Lines);
         let metrics = state.fhir.kinds().iter().filter_map(|kind| match &kind.series {
             Series::Metric(key) => Some(Arc::clone(key)),
             Series::Field(_) => None,
         });
         for metric in metrics {
+            let keep = since_us.map(|since_us| keep_since(since_us, &metric, &days));
             let query = ObserveQuery {
                 metrics: vec![metric],
                 times: TimeRange::ALL,
                 order: Order::Ascending,
                 after: None,
-                keep: keep.clone(),
+                keep,
                 rows_about: ROWS_ABOUT,
             };
             let mut points = state.engine.observe(user, query)?;
@@ -178,8 +176,12 @@ impl Writer<'_> {
         let (state, since_us) = (self.state, self.since_us());
         let Some(user) = UserId::parse(&self.person.id) else { return Ok(()) };
         let ids = self.runtime.block_on(state.fhir.ids(&state.control))?;
-        let days = Days::utc(state.clock.now_us());
-        let mut writer = ObservationWriter::new(&state.fhir, ids, user, days, Frame::Lines);
+        let days = Days::new(&self.person.timezone, state.clock.now_us());
+        let mut writer = ObservationWriter::new(&state.fhir, ids, user, days.clone(), Frame::Lines);
+        let is_new = |row: &check_in::Model, field: Field| {
+            let changed_us = || days.changed_us(row.updated_at, days.end_of_said(field, row.checked_in_at));
+            since_us.is_none_or(|since_us| changed_us() >= since_us)
+        };
         let mut place = Place::START;
         loop {
             (self.go_on)()?;
@@ -187,14 +189,27 @@ impl Writer<'_> {
             let rows = self.runtime.block_on(page)?;
             let Some(last) = rows.last() else { return Ok(()) };
             place = Place { made_at: last.created_at, id: last.id.clone() };
-            for row in rows.iter().filter(|row| since_us.is_none_or(|since| row.updated_at >= since)) {
-                for field in Field::ALL {
+            for row in &rows {
+                for field in Field::ALL.into_iter().filter(|field| is_new(row, *field)) {
                     output.resources += i64::from(writer.check_in(row, field, &mut output.buffer));
                 }
             }
             output.pass()?;
         }
     }
+}
+
+/// Points of a metric that are as they are since a moment or a later one.
+fn keep_since(since_us: i64, metric: &str, days: &Days) -> Keep {
+    let accepted_us = |point: &Candidate<'_>| point.measured.accepted_at_ms.saturating_mul(1_000);
+    if !Days::may_have_totals(metric) {
+        return Arc::new(move |point: &Candidate<'_>| accepted_us(point) >= since_us);
+    }
+    let days = days.clone();
+    Arc::new(move |point: &Candidate<'_>| {
+        let end = days.end_of_point(point.metric, point.source, point.device, point.measured.recorded_at);
+        days.changed_us(accepted_us(point), end) >= since_us
+    })
 }
 
 /// A file that is being written.

@@ -23,7 +23,7 @@ pub use self::patient::{US_CORE_PATIENT, USER_SYSTEM, patient, patient_id, user_
 pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;
-use super::day::Days;
+use super::day::{Days, Totals};
 use super::id::{Ids, Mark, origin_mark};
 use super::kind::{Field, Kind};
 use super::namer::{Namer, PointId};
@@ -67,13 +67,53 @@ pub struct ObservationWriter<'a> {
     /// `"subject":{…}`
     subject: Vec<u8>,
     measured: Formatter,
-    accepted: Accepted,
+    changed: Changed,
     origins: Vec<Origin>,
 }
 
-/// When the last observation was accepted, as text: those that came together have it in common.
+/// A version of an observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Its name: when it came to be, milliseconds of a point, microseconds of a check-in.
+    pub number: u64,
+    /// When it came to be, microseconds UTC.
+    pub changed_us: i64,
+}
+
+impl Version {
+    /// Of a point: when it was accepted, or, of a total of a day that ends at `end`, when that was over.
+    pub fn of_point(measured: &Measured, days: &Days, end: Option<i64>) -> Self {
+        let accepted_us = accepted_us(measured);
+        if end.is_none() {
+            return Self { number: measured.accepted_at_ms.unsigned_abs(), changed_us: accepted_us };
+        }
+        let changed_us = days.changed_us(accepted_us, end);
+        Self { number: changed_us.div_euclid(MILLISECOND_US).unsigned_abs(), changed_us }
+    }
+
+    /// Of a value of a check-in: when that last changed, or, of a total of a day that ends at `end`, when that was over.
+    pub fn of_check_in(row: &check_in::Model, days: &Days, end: Option<i64>) -> Self {
+        let changed_us = days.changed_us(row.updated_at, end);
+        Self { number: changed_us.unsigned_abs(), changed_us }
+    }
+}
+
+fn accepted_us(measured: &Measured) -> i64 {
+    measured.accepted_at_ms.saturating_mul(MILLISECOND_US)
+}
+
+/// When an observation was, and when it got here, microseconds UTC.
+#[derive(Debug, Clone, Copy)]
+struct When {
+    recorded_at: i64,
+    /// Of what lasted.
+    period_end: Option<i64>,
+    accepted_us: i64,
+}
+
+/// When the last observation came to be as it is, as text: those that came together have it in common.
 #[derive(Debug)]
-struct Accepted {
+struct Changed {
     at_us: i64,
     number: u64,
     version: Vec<u8>,
@@ -81,9 +121,8 @@ struct Accepted {
     formatter: Formatter,
 }
 
-impl Accepted {
-    /// Of a version and when that came to be, microseconds UTC.
-    fn set(&mut self, version: u64, at_us: i64) {
+impl Changed {
+    fn set(&mut self, Version { number: version, changed_us: at_us }: Version) {
         // A point and a check-in of one moment have versions of their own.
         if self.at_us != at_us || self.number != version || self.version.is_empty() {
             self.at_us = at_us;
@@ -109,8 +148,8 @@ impl<'a> ObservationWriter<'a> {
         let mut subject = b"\"subject\":{\"reference\":\"Patient/".to_vec();
         subject.extend_from_slice(patient_id(user.as_str()).as_bytes());
         subject.extend_from_slice(b"\"}");
-        let accepted =
-            Accepted { at_us: 0, number: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
+        let changed =
+            Changed { at_us: 0, number: 0, version: Vec::new(), time: Vec::new(), formatter: Formatter::default() };
         Self {
             fhir,
             ids,
@@ -124,7 +163,7 @@ impl<'a> ObservationWriter<'a> {
             is_first: true,
             subject,
             measured: Formatter::default(),
-            accepted,
+            changed,
             origins: Vec::new(),
         }
     }
@@ -158,15 +197,17 @@ impl<'a> ObservationWriter<'a> {
     }
 
     fn point(&mut self, origin: &Origin, measured: Measured, id: &PointId, out: &mut Vec<u8>) {
-        let Measured { recorded_at, value, accepted_at_ms, is_corrected } = measured;
-        let end = if origin.may_be_totals { self.days.end(recorded_at) } else { None };
-        self.accepted.set(accepted_at_ms.unsigned_abs(), accepted_at_ms.saturating_mul(MILLISECOND_US));
+        let Measured { recorded_at, value, is_corrected, .. } = measured;
+        let end = origin.totals.and_then(|totals| self.days.end_of(totals, recorded_at));
+        self.changed.set(Version::of_point(&measured, &self.days, end));
         let status: &[u8] = match end {
             Some(end) if self.days.is_open(end) => b"preliminary",
             _ if is_corrected => b"corrected",
             _ => b"final",
         };
-        self.write(&origin.prepared, id, status, (recorded_at, end, value), out);
+        let period_end = end.filter(|_| origin.totals.is_some_and(Totals::have_period));
+        let when = When { recorded_at, period_end, accepted_us: accepted_us(&measured) };
+        self.write(&origin.prepared, id, status, (when, value), out);
     }
 
     /// Writes a value of a check-in; `false`, and nothing written, where it has none.
@@ -176,21 +217,20 @@ impl<'a> ObservationWriter<'a> {
             return false;
         };
         let prepared = Prepared::of_check_in(kind, &self.subject);
-        self.accepted.set(row.updated_at.unsigned_abs(), row.updated_at);
-        // Which of its values was changed is not known.
-        let status: &[u8] = if row.updated_at == row.created_at { b"final" } else { b"amended" };
-        self.write(&prepared, id.as_bytes(), status, (row.checked_in_at, None, value), out);
+        let end = self.days.end_of_said(field, row.checked_in_at);
+        self.changed.set(Version::of_check_in(row, &self.days, end));
+        let status: &[u8] = match end {
+            Some(end) if self.days.is_open(end) => b"preliminary",
+            _ if row.updated_at == row.created_at => b"final",
+            // Which of its values was changed is not known.
+            _ => b"amended",
+        };
+        let when = When { recorded_at: row.checked_in_at, period_end: None, accepted_us: row.updated_at };
+        self.write(&prepared, id.as_bytes(), status, (when, value), out);
         true
     }
 
-    fn write(
-        &mut self,
-        prepared: &Prepared,
-        id: &[u8],
-        status: &[u8],
-        (recorded_at, end, value): (i64, Option<i64>, f64),
-        out: &mut Vec<u8>,
-    ) {
+    fn write(&mut self, prepared: &Prepared, id: &[u8], status: &[u8], (when, value): (When, f64), out: &mut Vec<u8>) {
         if matches!(self.frame, Frame::Entries(_)) {
             if !self.is_first {
                 out.push(b',');
@@ -203,24 +243,28 @@ impl<'a> ObservationWriter<'a> {
         out.extend_from_slice(b"{\"resourceType\":\"Observation\",\"id\":\"");
         out.extend_from_slice(id);
         out.extend_from_slice(b"\",\"meta\":{\"versionId\":\"");
-        out.extend_from_slice(&self.accepted.version);
+        out.extend_from_slice(&self.changed.version);
         out.extend_from_slice(b"\",\"lastUpdated\":\"");
-        out.extend_from_slice(&self.accepted.time);
+        out.extend_from_slice(&self.changed.time);
         out.extend_from_slice(&prepared.before_status);
         out.extend_from_slice(status);
         out.extend_from_slice(&prepared.before_time);
-        if let Some(end) = end {
+        if let Some(end) = when.period_end {
             out.extend_from_slice(b",\"effectivePeriod\":{\"start\":\"");
-            self.measured.write(recorded_at, out);
+            self.measured.write(when.recorded_at, out);
             out.extend_from_slice(b"\",\"end\":\"");
             self.measured.write(end, out);
             out.extend_from_slice(b"\"},\"issued\":\"");
         } else {
             out.extend_from_slice(b",\"effectiveDateTime\":\"");
-            self.measured.write(recorded_at, out);
+            self.measured.write(when.recorded_at, out);
             out.extend_from_slice(b"\",\"issued\":\"");
         }
-        out.extend_from_slice(&self.accepted.time);
+        if when.accepted_us == self.changed.at_us {
+            out.extend_from_slice(&self.changed.time);
+        } else {
+            self.measured.write(when.accepted_us, out);
+        }
         out.extend_from_slice(&prepared.before_value);
         number::write(value, prepared.is_count, out);
         out.extend_from_slice(&prepared.end);
@@ -251,16 +295,6 @@ impl<'a> ObservationWriter<'a> {
     fn kind(&self, metric: &str) -> engine::Result<&'a Kind> {
         self.fhir.kinds().of_metric(metric).ok_or_else(|| engine::Error::UnknownMetric(metric.to_owned()))
     }
-}
-
-/// The version of a point: when it was accepted.
-pub fn version_of_point(measured: &Measured) -> String {
-    measured.accepted_at_ms.unsigned_abs().to_string()
-}
-
-/// The version of a value of a check-in: when that last changed.
-pub fn version_of_check_in(row: &check_in::Model) -> String {
-    row.updated_at.unsigned_abs().to_string()
 }
 
 /// Whether a point is of this origin.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fhir::day::Days;
+use crate::fhir::day::Totals;
 use crate::fhir::id::{Mark, metric_mark, origin_mark};
 use crate::fhir::kind::{Form, Kind, UCUM};
 
@@ -105,8 +105,8 @@ pub(super) struct Origin {
     device: Option<String>,
     pub(super) metric_mark: Mark,
     pub(super) mark: Mark,
-    /// Whether its points can be totals of days.
-    pub(super) may_be_totals: bool,
+    /// Whether its points can be totals of days, and whose.
+    pub(super) totals: Option<Totals>,
     pub(super) prepared: Prepared,
 }
 
@@ -120,7 +120,7 @@ impl Origin {
             device: device.map(str::to_owned),
             metric_mark: metric_mark(metric),
             mark: origin_mark(source, device),
-            may_be_totals: Days::may_be_totals(metric, source, device),
+            totals: Totals::of(metric, source, device),
             prepared: Prepared::of_points(kind, subject, id, source, device),
         }
     }

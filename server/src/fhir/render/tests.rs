@@ -88,9 +88,38 @@ fn a_total_of_a_day_has_a_period_and_is_preliminary_until_it_is_over() {
     let march = json!({"start": "2026-03-28T23:00:00Z", "end": "2026-03-29T22:00:00Z"});
     assert_eq!(of("steps", "garmin", "2026-03-29T00:00:00+01:00", false), (json!("final"), march.clone()));
     assert_eq!(of("steps", "garmin", "2026-03-29T00:00:00+01:00", true), (json!("corrected"), march));
-    assert_eq!(of("steps", "watch", "2026-05-28T00:00:00+02:00", false), (json!("final"), Value::Null));
+    // A client's own total says no period, and is one at the person's midnight alone.
+    assert_eq!(of("steps", "watch", "2026-05-28T00:00:00+02:00", false), (json!("preliminary"), Value::Null));
+    assert_eq!(of("steps", "watch", "2026-05-28T00:00:00+02:00", true), (json!("preliminary"), Value::Null));
+    assert_eq!(of("steps", "watch", "2026-05-27T00:00:00+02:00", false), (json!("final"), Value::Null));
+    assert_eq!(of("steps", "watch", "2026-05-28T00:00:00Z", false), (json!("final"), Value::Null));
     assert_eq!(of("steps_sample", "garmin", "2026-05-28T00:00:00+02:00", false), (json!("final"), Value::Null));
     assert_eq!(of("steps", "garmin", "2026-05-28T08:31:00+02:00", false), (json!("final"), Value::Null));
+}
+
+#[test]
+fn a_total_has_a_new_version_when_its_day_is_over_and_was_issued_when_it_got_here() {
+    // Now is 2026-05-28T20:26:40Z; the day before ended at 22:00.
+    let of = |source: &str, at: &str, accepted: &str| {
+        let (recorded_at, accepted_at_ms) = (time::parse(at).unwrap(), time::parse(accepted).unwrap() / 1_000);
+        let measured = Measured { recorded_at, accepted_at_ms, ..MEASURED };
+        let text = written("steps", source, None, measured, Frame::Alone);
+        let observation: Value = serde_json::from_str(&text).unwrap();
+        let changed = observation["meta"]["lastUpdated"].as_str().unwrap().to_owned();
+        let number = (time::parse(&changed).unwrap() / 1_000).to_string();
+        assert_eq!(observation["meta"]["versionId"], number);
+        assert_eq!(observation["issued"], accepted);
+        changed
+    };
+    for source in ["garmin", "watch"] {
+        let yesterday = |accepted| of(source, "2026-05-27T00:00:00+02:00", accepted);
+        assert_eq!(yesterday("2026-05-27T12:00:00Z"), "2026-05-27T22:00:00Z");
+        assert_eq!(yesterday("2026-05-27T22:00:00.001Z"), "2026-05-27T22:00:00.001Z", "it was sent behind the end");
+        let today = of(source, "2026-05-28T00:00:00+02:00", "2026-05-28T12:00:00Z");
+        assert_eq!(today, "2026-05-28T12:00:00Z", "the day is not over");
+        let beside = of(source, "2026-05-27T08:31:00+02:00", "2026-05-27T12:00:00Z");
+        assert_eq!(beside, "2026-05-27T12:00:00Z", "it is no total");
+    }
 }
 
 #[test]
@@ -135,13 +164,36 @@ fn a_mood_is_an_integer_with_our_own_code_first() {
 #[test]
 fn values_of_a_check_in_are_there_where_it_has_them_and_amended_once_it_changed() {
     assert_eq!(written_field(&row(), Field::Steps), None);
-    let changed = check_in::Model { steps: Some(9_241), updated_at: row().created_at + 1, ..row() };
+    let changed = check_in::Model {
+        steps: Some(9_241),
+        updated_at: row().created_at + 1,
+        checked_in_at: row().checked_in_at - 86_400_000_000,
+        ..row()
+    };
     let steps: Value = serde_json::from_str(&written_field(&changed, Field::Steps).unwrap()).unwrap();
     assert_eq!((&steps["status"], &steps["valueQuantity"]["value"]), (&json!("amended"), &json!(9241)));
     assert_eq!(steps["meta"]["versionId"], "1780000000500001");
     let sleep: Value = serde_json::from_str(&written_field(&changed, Field::SleepHours).unwrap()).unwrap();
     assert_eq!(sleep["valueQuantity"]["value"], 7.5);
     assert_eq!(sleep["performer"], json!([{"reference": "Patient/usr-7jRtHvBk"}]));
+}
+
+#[test]
+fn steps_of_a_check_in_are_preliminary_until_their_day_is_over_and_nothing_beside_them_is() {
+    // Now is 2026-05-28T20:26:40Z, an hour and a half before the day ends in Berlin.
+    let status = |at: &str, changed: i64, field: Field| {
+        let checked_in_at = time::parse(at).unwrap();
+        let row = check_in::Model { steps: Some(1), checked_in_at, updated_at: row().created_at + changed, ..row() };
+        serde_json::from_str::<Value>(&written_field(&row, field).unwrap()).unwrap()["status"].clone()
+    };
+    for at in ["2026-05-28T00:00:00+02:00", "2026-05-28T23:59:59+02:00"] {
+        assert_eq!(status(at, 0, Field::Steps), "preliminary");
+        assert_eq!(status(at, 1, Field::Steps), "preliminary");
+        assert_eq!(status(at, 0, Field::Mood), "final");
+        assert_eq!(status(at, 1, Field::SleepHours), "amended");
+    }
+    assert_eq!(status("2026-05-27T23:59:59+02:00", 0, Field::Steps), "final");
+    assert_eq!(status("2026-05-27T23:59:59+02:00", 1, Field::Steps), "amended");
 }
 
 #[tokio::test]

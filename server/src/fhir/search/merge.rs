@@ -12,7 +12,7 @@ use storage::UserId;
 
 use super::{Search, Sort, Spot};
 use crate::control::entities::check_in;
-use crate::fhir::day::Days;
+use crate::fhir::day::{Days, Totals};
 use crate::fhir::kind::{Field, Kind, Kinds, Series};
 use crate::fhir::render::ObservationWriter;
 
@@ -47,13 +47,12 @@ pub(super) fn order_of(search: &Search) -> Order {
 /// `with_check_ins` is whether values of check-ins may be seen.
 pub(super) fn runs(search: &Search, kinds: &Kinds, after: Option<&Spot>, with_check_ins: bool) -> Option<Vec<Run>> {
     let states = search.statuses;
-    let (with_points, with_check_ins) = (
-        states.is_final || states.corrected || states.preliminary,
-        with_check_ins && (states.is_final || states.amended),
-    );
-    let is_seen = |kind: &&Kind| match &kind.series {
-        Series::Metric(_) => with_points,
-        Series::Field(_) => with_check_ins,
+    let is_seen = |kind: &&Kind| {
+        let may_be_preliminary = states.preliminary && Days::may_be_totals(&kind.series);
+        match &kind.series {
+            Series::Metric(_) => states.is_final || states.corrected || may_be_preliminary,
+            Series::Field(_) => with_check_ins && (states.is_final || states.amended || may_be_preliminary),
+        }
     };
     let mut kinds: Vec<&Kind> = search.kinds(kinds).filter(is_seen).collect();
     if search.sort != Sort::Code {
@@ -102,8 +101,13 @@ impl Run {
         after.filter(|spot| self.name.as_ref().is_none_or(|name| **name == *spot.series))
     }
 
-    /// Takes the values of rows that come in order, leaving out those up to a place.
-    pub(super) fn take(&mut self, rows: Vec<check_in::Model>, after: Option<&Spot>) {
+    /// Takes the values of rows that come in order, leaving out those up to a place and those that are not wanted.
+    pub(super) fn take(
+        &mut self,
+        rows: Vec<check_in::Model>,
+        after: Option<&Spot>,
+        is_wanted: impl Fn(&check_in::Model, Field) -> bool,
+    ) {
         let is_said = |spot: &&Spot| self.name.is_some() || spot.series == CHECK_INS;
         let given = self.after(after).filter(is_said).and_then(|spot| {
             let field = Field::ALL.into_iter().find(|field| Some(field.as_str()) == spot.device.as_deref())?;
@@ -111,7 +115,8 @@ impl Run {
         });
         for row in rows.into_iter().map(Arc::new) {
             for field in self.fields.iter().copied().filter(|field| field.of(&row).is_some()) {
-                if !given.as_ref().is_some_and(|(id, last)| *id == row.id && field <= *last) {
+                let is_given = given.as_ref().is_some_and(|(id, last)| *id == row.id && field <= *last);
+                if !is_given && is_wanted(&row, field) {
                     self.said.push_back(Said { row: Arc::clone(&row), field });
                 }
             }
@@ -128,18 +133,24 @@ impl Run {
     }
 }
 
-/// Which points a search wants, beside whose, of what and from when; `days` are the person's, `with_days` is
-/// [`Search::compares_days`].
-pub(super) fn keep_of(search: &Search, days: &Days, with_days: bool) -> Option<Keep> {
+/// Which points a search wants, beside whose, of what and from when; `days` are the person's, `with_totals` is whether
+/// points of one of its metrics can be totals.
+pub(super) fn keep_of(search: &Search, days: &Days, with_totals: bool) -> Option<Keep> {
     let states = search.statuses;
-    if !with_days && search.dates.moments().is_one() && search.updated.is_all() && states.is_all() {
+    if (!with_totals || search.dates.is_all())
+        && search.dates.moments().is_one()
+        && search.updated.is_all()
+        && states.is_all()
+    {
         return None;
     }
     let (dates, updated, days) = (search.dates.clone(), search.updated.clone(), days.clone());
     Some(Arc::new(move |candidate: &Candidate<'_>| {
         let Candidate { metric, source, device, measured } = *candidate;
-        let (is_total, at) = (Days::may_be_totals(metric, source, device), measured.recorded_at);
-        let end = if is_total { days.end(at) } else { None };
+        let at = measured.recorded_at;
+        let totals = if with_totals { Totals::of(metric, source, device) } else { None };
+        let end = totals.and_then(|totals| days.end_of(totals, at));
+        let period_end = end.filter(|_| totals.is_some_and(Totals::have_period));
         let is_preliminary = end.is_some_and(|end| days.is_open(end));
         let is_wanted = match (is_preliminary, measured.is_corrected) {
             (true, _) => states.preliminary,
@@ -147,8 +158,8 @@ pub(super) fn keep_of(search: &Search, days: &Days, with_days: bool) -> Option<K
             (false, false) => states.is_final,
         };
         is_wanted
-            && end.map_or_else(|| dates.moments().contain(at), |end| dates.hold_of(at, end))
-            && updated.contain(measured.accepted_at_ms.saturating_mul(1_000))
+            && period_end.map_or_else(|| dates.moments().contain(at), |end| dates.hold_of(at, end))
+            && updated.contain(days.changed_us(measured.accepted_at_ms.saturating_mul(1_000), end))
     }))
 }
 
@@ -241,13 +252,13 @@ impl Merge<'_> {
             source: spot.source.clone(),
             device: spot.device.clone(),
         });
-        let with_days = self.search.compares_days(run.metrics.iter().map(|metric| &**metric));
+        let with_totals = run.metrics.iter().any(|metric| Days::may_have_totals(metric));
         let query = ObserveQuery {
             metrics: run.metrics.clone(),
-            times: self.search.times(with_days),
+            times: self.search.times(with_totals),
             order: order_of(self.search),
             after,
-            keep: keep_of(self.search, self.days, with_days),
+            keep: keep_of(self.search, self.days, with_totals),
             // One more tells whether there is more.
             rows_about: if self.search.count == 0 { usize::MAX } else { self.search.run_count().saturating_add(1) },
         };

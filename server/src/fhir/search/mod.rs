@@ -21,6 +21,7 @@ pub mod parameter;
 pub(crate) mod parse;
 pub(crate) mod people;
 pub mod period;
+mod said;
 pub mod table;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,6 @@ use storage::{TimeRange, UserId};
 
 use self::date::Moments;
 use self::period::Dates;
-use super::day::Days;
 use super::kind::{Kind, Kinds};
 
 /// Observations of a page, if the client does not say.
@@ -140,14 +140,9 @@ impl Search {
         UserId::parse(&self.user)
     }
 
-    /// Whether dates are compared with days: there are any, and points of one of these metrics can be totals.
-    pub fn compares_days<'a>(&self, mut metrics: impl Iterator<Item = &'a str>) -> bool {
-        !self.dates.is_all() && metrics.any(Days::may_have_totals)
-    }
-
-    /// All the moments that it wants lie in it; `with_days` is [`Self::compares_days`].
-    pub fn times(&self, with_days: bool) -> TimeRange {
-        if with_days { self.dates.begins().hull() } else { self.dates.moments().hull() }
+    /// All the moments that it wants lie in it; `with_totals` is whether points that can be totals of days are among them.
+    pub fn times(&self, with_totals: bool) -> TimeRange {
+        if with_totals && !self.dates.is_all() { self.dates.begins().hull() } else { self.dates.moments().hull() }
     }
 
     /// The kinds that are asked for.

@@ -8,8 +8,8 @@ use engine::{Engine, Result};
 use sea_orm::ConnectionTrait;
 
 use super::merge::{Said, Written, keep_of};
+use super::said::wants;
 use super::{Search, Sort, Spot};
-use crate::control::entities::check_in;
 use crate::fhir::day::Days;
 use crate::fhir::find;
 use crate::fhir::id::{Ids, Name, metric_mark};
@@ -33,7 +33,7 @@ enum What {
 pub(super) async fn check_ins(
     on: &impl ConnectionTrait,
     ids: &Ids,
-    search: &Search,
+    (search, days): (&Search, &Days),
     wanted: &[String],
 ) -> std::result::Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
@@ -43,19 +43,14 @@ pub(super) async fn check_ins(
             continue;
         }
         if let Some(row) = find::check_in(on, &search.user, field, &id).await?
-            && wants(search, &row)
+            && search.dates.moments().contain(row.checked_in_at)
+            && wants(search, days, &row, field)
         {
             let at = row.checked_in_at;
             found.push(Found { id: text.clone(), at, what: What::Said(Said { row: Arc::new(row), field }) });
         }
     }
     Ok(found)
-}
-
-fn wants(search: &Search, row: &check_in::Model) -> bool {
-    let is_amended = row.updated_at != row.created_at;
-    let is_of_state = if is_amended { search.statuses.amended } else { search.statuses.is_final };
-    is_of_state && search.dates.moments().contain(row.checked_in_at) && search.updated.contain(row.updated_at)
 }
 
 /// Adds the points among the ids of a search, leaves out what is of no kind that it wants, and sorts all of it.
@@ -104,8 +99,7 @@ fn code_of(kinds: &Kinds, found: &Found) -> String {
 }
 
 fn is_kept(search: &Search, days: &Days, observed: &Observed) -> Result<bool> {
-    let with_days = search.compares_days(std::iter::once(&*observed.metric));
-    let Some(keep) = keep_of(search, days, with_days) else {
+    let Some(keep) = keep_of(search, days, Days::may_have_totals(&observed.metric)) else {
         let columns = observed.columns()?;
         return Ok(columns.times().iter().all(|time| search.dates.moments().contain(*time)));
     };

@@ -6,12 +6,14 @@ use sea_orm::ConnectionTrait;
 use super::bundle::{Bundle, HEAD, trimmed};
 use super::link::CURSOR;
 use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs};
+use super::said::{count, wanted_of, wants};
 use super::table::OBSERVATION;
 use super::{Next, Search, Sort, Spot, along, link, named};
 use crate::access::{Look, Visitor};
-use crate::control::repository::check_ins::{self, Wanted};
+use crate::control::repository::check_ins;
 use crate::error::ApiError;
 use crate::fhir::answer::Base;
+use crate::fhir::day::Days;
 use crate::fhir::id::Ids;
 use crate::fhir::kind::{Field, Kinds, Series};
 use crate::fhir::outcome::Failure;
@@ -68,41 +70,43 @@ impl Reader<'_> {
         along::check(search, self.visitor.principal()).map_err(ApiError::from)?;
         let kinds = state.fhir.kinds();
         let look = look_of(search, kinds);
-        let visit = Visit::begin(state, self.visitor, &search.user, wish_of(search, kinds), look).await?;
+        let mut visit = Visit::begin(state, self.visitor, &search.user, wish_of(search, kinds), look).await?;
+        // Of one moment in all of the page.
+        let days = visit.days(state, search.kinds(kinds).map(|kind| &kind.series)).await?;
         let after = asked.after.as_ref().filter(|_| search.ids.is_none());
         let runs = runs(search, kinds, after, visit.with_check_ins);
         let runs = runs.ok_or_else(|| Failure::value(CURSOR, "the search has no such place any more"))?;
         let said = match visit.on() {
-            Some(on) => self.said(on, &asked, runs, visit.with_check_ins).await?,
-            None => self.said(state.control.read(), &asked, runs, visit.with_check_ins).await?,
+            Some(on) => self.said(on, (&asked, &days), runs, visit.with_check_ins).await?,
+            None => self.said(state.control.read(), (&asked, &days), runs, visit.with_check_ins).await?,
         };
-        self.written(&asked, said, visit.enter().await?).await
+        self.written((&asked, &days), said, visit.enter().await?).await
     }
 
     /// Reads what is to be shown of check-ins.
     async fn said(
         &self,
         on: &impl ConnectionTrait,
-        asked: &Asked,
+        (asked, days): (&Asked, &Days),
         mut runs: Vec<Run>,
         with_check_ins: bool,
     ) -> Result<Said, Failure> {
         let search = &asked.search;
         if let Some(ids) = &search.ids {
-            let named = if with_check_ins { named::check_ins(on, self.ids, search, ids).await? } else { Vec::new() };
-            return Ok(Said { named, ..Said::default() });
+            if !with_check_ins {
+                return Ok(Said::default());
+            }
+            return Ok(Said { named: named::check_ins(on, self.ids, (search, days), ids).await?, ..Said::default() });
         }
         let (mut total, mut counted) = (0, Vec::new());
         if search.with_total {
             counted = super::merge::runs(search, self.state.fhir.kinds(), None, with_check_ins).unwrap_or_default();
             for run in &counted {
-                if let Some(wanted) = wanted_of(search, &run.fields) {
-                    total += count(on, search, &wanted, &run.fields).await?;
-                }
+                total += count(on, search, days, &run.fields).await?;
             }
         }
         for run in &mut runs {
-            let Some(wanted) = wanted_of(search, &run.fields) else { continue };
+            let Some(wanted) = wanted_of(search, days, &run.fields) else { continue };
             if search.count > 0 {
                 let after = run.after(asked.after.as_ref());
                 let is_descending = order_of(search) == Order::Descending;
@@ -110,29 +114,32 @@ impl Reader<'_> {
                 // One more tells that there is more, and the first may have been given already.
                 let limit = u64::try_from(search.run_count()).unwrap_or(u64::MAX).saturating_add(2);
                 let rows = check_ins::spoken_of(on, &search.user, &wanted, from, is_descending, limit).await?;
-                run.take(rows, asked.after.as_ref());
+                run.take(rows, asked.after.as_ref(), |row, field| wants(search, days, row, field));
             }
         }
         Ok(Said { runs, counted, named: Vec::new(), total })
     }
 
-    async fn written(&self, asked: &Asked, said: Said, mut inside: Inside) -> Result<Vec<u8>, Failure> {
+    async fn written(
+        &self,
+        (asked, days): (&Asked, &Days),
+        said: Said,
+        mut inside: Inside,
+    ) -> Result<Vec<u8>, Failure> {
         let search = &asked.search;
         let frame = match &search.elements {
             Some(_) => Frame::Lines,
             None => Frame::Entries(format!("{}/Observation/", self.base.0)),
         };
-        let metrics = search.kinds(self.state.fhir.kinds()).map(|kind| &*kind.name);
-        let days = inside.days(self.state, metrics).await?;
         let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
         // Entries are written straight into the page; lines are made into entries first.
         let head = if search.elements.is_some() { &[][..] } else { HEAD };
         let (mut out, engine) = (head.to_vec(), &*self.state.engine);
         let Said { runs, counted, named, total } = said;
-        let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days: &days };
+        let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days };
         let found = inside.behind(async {
             if search.ids.is_some() {
-                let all = named::points(engine, self.state.fhir.kinds(), self.ids, (search, &days), named).await?;
+                let all = named::points(engine, self.state.fhir.kinds(), self.ids, (search, days), named).await?;
                 let total = all.len();
                 return Ok((named::write(all, search, asked.after.as_ref(), &mut writer, &mut out)?, Some(total)));
             }
@@ -213,27 +220,6 @@ fn look_of(search: &Search, kinds: &Kinds) -> Look {
     Look { what: "fhir_observations", metric, range }
 }
 
-/// Which check-ins hold what is wanted; `None` if none can.
-fn wanted_of(search: &Search, fields: &[Field]) -> Option<Wanted> {
-    if fields.is_empty() {
-        return None;
-    }
-    let column = |field: &Field| match field {
-        Field::SleepHours => Some(check_ins::Column::SleepHours),
-        Field::Steps => Some(check_ins::Column::Steps),
-        Field::Mood | Field::Energy | Field::Focus => None,
-    };
-    // One that is always there makes every check-in hold something.
-    let says: Option<Vec<_>> = fields.iter().map(column).collect();
-    let states = search.statuses;
-    Some(Wanted {
-        spoken_of: search.dates.moments().ranges().to_vec(),
-        changed: search.updated.ranges().to_vec(),
-        is_amended: (states.is_final != states.amended).then_some(states.amended),
-        says: says.unwrap_or_default(),
-    })
-}
-
 /// From which check-in on a page goes on, that one included.
 fn from_of<'a>(spot: &'a Spot, fields: &[Field], sort: Sort, is_descending: bool) -> (i64, Option<&'a str>) {
     if sort == Sort::Code || (spot.series == CHECK_INS && !fields.is_empty()) {
@@ -243,19 +229,4 @@ fn from_of<'a>(spot: &'a Spot, fields: &[Field], sort: Sort, is_descending: bool
     let is_to_come = (spot.series.as_str() < CHECK_INS) != is_descending;
     let step = if is_descending { -1 } else { 1 };
     (if is_to_come { spot.at } else { spot.at.saturating_add(step) }, None)
-}
-
-async fn count(
-    on: &impl ConnectionTrait,
-    search: &Search,
-    wanted: &Wanted,
-    fields: &[Field],
-) -> Result<usize, Failure> {
-    let (rows, sleeps, steps) = check_ins::count(on, &search.user, wanted).await?;
-    let of = |field: &Field| match field {
-        Field::SleepHours => sleeps,
-        Field::Steps => steps,
-        Field::Mood | Field::Energy | Field::Focus => rows,
-    };
-    Ok(usize::try_from(fields.iter().map(of).sum::<i64>()).unwrap_or(0))
 }

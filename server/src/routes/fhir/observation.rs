@@ -15,7 +15,7 @@ use crate::fhir::find;
 use crate::fhir::id::{Ids, Name};
 use crate::fhir::kind::Series;
 use crate::fhir::outcome::Failure;
-use crate::fhir::render::{Frame, ObservationWriter, version_of_check_in, version_of_point};
+use crate::fhir::render::{Frame, ObservationWriter, Version};
 use crate::fhir::search::page::{Asked, Reader};
 use crate::fhir::search::parse::Reading;
 use crate::fhir::search::table::OBSERVATION;
@@ -81,6 +81,12 @@ pub(super) struct Current {
     pub(super) body: Vec<u8>,
 }
 
+impl Current {
+    fn of(Version { number, changed_us }: Version, body: Vec<u8>) -> Self {
+        Self { version: number.to_string(), changed_us, body }
+    }
+}
+
 /// Reads an observation for a visitor, and writes down that they did.
 ///
 /// # Errors
@@ -94,25 +100,26 @@ pub(super) async fn current(state: &AppState, visitor: &Visitor, id: &str) -> Re
         (Name::Point(point), Series::Metric(key)) => {
             let range = Some((point.recorded_at, point.recorded_at.saturating_add(1)));
             let look = Look { what: "fhir_observation", metric: Some((**key).to_owned()), range };
-            let visit = Visit::begin(state, visitor, user.as_str(), Wish::Points, look).await?;
-            let mut inside = visit.enter().await?;
+            let mut visit = Visit::begin(state, visitor, user.as_str(), Wish::Points, look).await?;
+            let days = visit.days(state, std::iter::once(&kind.series)).await?;
+            let inside = visit.enter().await?;
             let observed = inside.behind(find::point(&state.engine, key, point)).await?;
-            let days = inside.days(state, std::iter::once(&**key)).await?;
             of_point(state, ids, days, &observed.ok_or(Failure::not_found(NO_OBSERVATION))?, &name)
         }
         (Name::CheckIn { field, id, .. }, _) => {
             let look = Look { what: "fhir_observation", metric: None, range: None };
-            let visit = Visit::begin(state, visitor, user.as_str(), Wish::CheckIns, look).await?;
+            let mut visit = Visit::begin(state, visitor, user.as_str(), Wish::CheckIns, look).await?;
+            let days = visit.days(state, std::iter::once(&kind.series)).await?;
             let row = match visit.on() {
                 Some(on) => find::check_in(on, user.as_str(), *field, id).await?,
                 None => find::check_in(state.control.read(), user.as_str(), *field, id).await?,
             };
             visit.enter().await?;
-            let days = Days::utc(state.clock.now_us());
             let row = row.ok_or(Failure::not_found(NO_OBSERVATION))?;
+            let version = Version::of_check_in(&row, &days, days.end_of_said(*field, row.checked_in_at));
             let mut body = Vec::new();
             ObservationWriter::new(&state.fhir, ids, user, days, Frame::Alone).check_in(&row, *field, &mut body);
-            Ok(Current { version: version_of_check_in(&row), changed_us: row.updated_at, body })
+            Ok(Current::of(version, body))
         }
         _ => Err(Failure::not_found(NO_OBSERVATION)),
     }
@@ -120,11 +127,14 @@ pub(super) async fn current(state: &AppState, visitor: &Visitor, id: &str) -> Re
 
 fn of_point(state: &AppState, ids: &Ids, days: Days, observed: &Observed, name: &Name) -> Result<Current, Failure> {
     let columns = observed.columns()?;
-    let measured = columns.runs().find_map(|run| run.points().next());
-    let measured = measured.ok_or(Failure::not_found(NO_OBSERVATION))?;
+    let version = columns.runs().find_map(|run| {
+        let measured = run.points().next()?;
+        let end = days.end_of_point(&observed.metric, run.source, run.device, measured.recorded_at);
+        Some(Version::of_point(&measured, &days, end))
+    });
+    let version = version.ok_or(Failure::not_found(NO_OBSERVATION))?;
     let mut body = Vec::new();
     let mut writer = ObservationWriter::new(&state.fhir, ids, name.user(), days, Frame::Alone);
     writer.points(observed, &mut body).map_err(ApiError::from)?;
-    let changed_us = measured.accepted_at_ms.saturating_mul(1_000);
-    Ok(Current { version: version_of_point(&measured), changed_us, body })
+    Ok(Current::of(version, body))
 }

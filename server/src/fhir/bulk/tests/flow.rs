@@ -159,6 +159,37 @@ async fn since_gives_what_has_changed_and_everything_of_who_has_come_in_since() 
 }
 
 #[tokio::test]
+async fn since_gives_totals_that_have_become_final_and_nothing_beside_them() {
+    let stage = Stage::new().await;
+    let at = |text: &str| engine::time::parse(text).unwrap();
+    stage.clock.set_now_us(at("2026-06-10T12:00:00+02:00"));
+    let ada = stage.patient("Ada").await;
+    let zone = json!({"timezone": "Europe/Berlin"});
+    assert_eq!(stage.send(Some(&ada.token), "PATCH", "/users/me", Some(&zone)).await.0, 200);
+    let unit = stage.state.engine.catalogue().get("steps").unwrap().unit.clone();
+    for (day, value) in [("2026-06-09", 1), ("2026-06-10", 2)] {
+        let total = json!({"metric": "steps", "value": value, "unit": unit,
+            "recorded_at": format!("{day}T00:00:00+02:00"), "source": "app"});
+        assert_eq!(stage.post(&ada.key, "/wearables/ingest", total).await.0, 201);
+        stage.check_in(&ada, json!({"steps": 10 + value, "checked_in_at": format!("{day}T09:00:00+02:00")})).await;
+    }
+    stage.heart_rate(&ada, 60.0, 0.1).await;
+    stage.clock.set_now_us(at("2026-06-10T23:00:00+02:00"));
+    let since = stage.ago(0.0);
+    let export = async || {
+        let job = kick_off(&stage, &ada.key, &format!("/Patient/$export?_type=Observation&_since={since}")).await;
+        work(&stage).await;
+        let all = resources(&stage, &ada.key, &manifest(&stage, &ada.key, &job).await).await;
+        all.iter()
+            .map(|one| (one["valueQuantity"]["value"].as_f64().unwrap(), one["status"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(export().await, [], "nothing has changed");
+    stage.clock.set_now_us(at("2026-06-11T00:00:00+02:00"));
+    assert_eq!(export().await, [(2.0, json!("final")), (12.0, json!("final"))]);
+}
+
+#[tokio::test]
 async fn parameters_of_a_post_and_types_shape_an_export() {
     let stage = Stage::new().await;
     let ada = patient(&stage, "Ada", 3).await;

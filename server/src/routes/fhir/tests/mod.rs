@@ -9,6 +9,7 @@ mod periods;
 mod reads;
 mod search;
 mod smaller;
+mod totals;
 mod us_core;
 mod wrong;
 

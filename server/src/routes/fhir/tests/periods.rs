@@ -99,17 +99,17 @@ fn points_begin(first: civil::Date) -> i64 {
     first.to_zoned(TimeZone::UTC).unwrap().timestamp().as_microsecond()
 }
 
-async fn agrees(stage: &Stage, who: &Person, query: &str, expected: &BTreeSet<String>) {
-    let whole = read(stage, &who.token, &format!("/Observation?_count=1000&{query}")).await;
+pub(super) async fn agrees(stage: &Stage, who: &Person, query: &str, expected: &BTreeSet<String>) {
+    let whole = read(stage, &who.key, &format!("/Observation?_count=1000&{query}")).await;
     let found: BTreeSet<String> = whole.ids().into_iter().collect();
     assert_eq!(&found, expected, "{query}");
     assert_eq!((whole.matches().len(), &whole.body["total"]), (expected.len(), &json!(expected.len())), "{query}");
-    let counted = read(stage, &who.token, &format!("/Observation?_summary=count&{query}")).await;
+    let counted = read(stage, &who.key, &format!("/Observation?_summary=count&{query}")).await;
     assert_eq!(counted.body["total"], json!(expected.len()), "{query}");
     let mut paged = Vec::new();
     let mut next = Some(format!("/fhir/R4/Observation?_count=17&_total=accurate&{query}"));
     while let Some(path) = next {
-        let page = read(stage, &who.token, &path).await;
+        let page = read(stage, &who.key, &path).await;
         assert_eq!(page.body["total"], json!(expected.len()), "{query}");
         paged.extend(page.ids());
         next = page.link("next");
