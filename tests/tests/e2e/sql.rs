@@ -267,7 +267,7 @@ async fn the_shell_answers_arguments_and_pipes() {
 async fn the_shell_takes_its_key_from_the_environment_and_shows_it_to_nobody() {
     let (server, key) = clinic().await;
     let ask = |key: &str, more: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_avycenna-under-test"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_avycenna-under-test"));
         command.env_clear().env("AVYCENNA_KEY", key).args(["sql", "--url", &server.url(), "-c", "SELECT 1 AS n"]);
         let output = command.args(more).output().unwrap();
         let said = [output.stdout, output.stderr].concat();

@@ -76,22 +76,23 @@ fn values(search: &Search, fields: &[Field]) -> Option<Values> {
         Field::Steps => Some(Column::Steps),
         Field::Mood | Field::Energy | Field::Focus => None,
     };
-    if fields.is_empty() {
+    if fields.is_empty() || !are_over_wanted(search.statuses) {
         return None;
     }
     // One that is always there makes every check-in hold something.
     let says: Option<Vec<_>> = fields.iter().map(column).collect();
     let changed = search.updated.ranges().to_vec();
-    Some(Values { changed, is_amended: amended(search.statuses)?, says: says.unwrap_or_default(), ..Values::all() })
+    Some(Values { changed, is_amended: amended(search.statuses), says: says.unwrap_or_default(), ..Values::all() })
 }
 
-/// Of days that are over: whether they must have been amended, or must not; `None` if they are not wanted at all.
-fn amended(states: Statuses) -> Option<Option<bool>> {
-    match (states.is_final, states.amended) {
-        (false, false) => None,
-        (true, true) => Some(None),
-        (_, amended) => Some(Some(amended)),
-    }
+/// Whether any of days that are over are wanted.
+fn are_over_wanted(states: Statuses) -> bool {
+    states.is_final || states.amended
+}
+
+/// Of these: whether they must have been amended, or must not; `None` if both are wanted.
+fn amended(states: Statuses) -> Option<bool> {
+    (states.is_final != states.amended).then_some(states.amended)
 }
 
 /// Those in which steps are wanted.
@@ -102,7 +103,10 @@ fn steps(search: &Search, days: &Days) -> Vec<Values> {
     if states.preliminary {
         any_of.push(Values { within: (open_from, i64::MAX), ..of_steps(search.updated.ranges().to_vec()) });
     }
-    let Some(is_amended) = amended(states) else { return any_of };
+    if !are_over_wanted(states) {
+        return any_of;
+    }
+    let is_amended = amended(states);
     for (start, end) in search.updated.ranges().iter().copied() {
         // Both the last change and the end of the day lie before the end, and one of them does not before the start.
         let before = open_from.min(days.begin_of_ending(end));

@@ -44,10 +44,10 @@ async fn filled() -> (Stage, Person) {
         stage.check_in(&ada, json!({"steps": steps, "sleep_hours": 7, "checked_in_at": at})).await;
     }
     stage.check_in(&ada, json!({"sleep_hours": 8, "checked_in_at": NOON})).await;
-    stage.clock.advance(std::time::Duration::from_secs(60));
+    stage.clock.advance(std::time::Duration::from_mins(1));
     for (at, steps) in [("2026-06-09T10:00:00+02:00", 14), ("2026-06-10T10:00:00+02:00", 15)] {
         let made = stage.check_in(&ada, json!({"mood": 2, "steps": 1, "checked_in_at": at})).await;
-        stage.clock.advance(std::time::Duration::from_secs(60));
+        stage.clock.advance(std::time::Duration::from_mins(1));
         let path = format!("/check-ins/{}", made["id"].as_str().unwrap());
         let (status, body) = stage.send(Some(&ada.token), "PATCH", &path, Some(&json!({"steps": steps}))).await;
         assert_eq!(status, 200, "{body}");
