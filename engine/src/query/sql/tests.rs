@@ -248,7 +248,7 @@ fn columns_of_texts_are_texts_to_every_function() {
         ("SELECT approx_distinct(source) AS n FROM points GROUP BY metric HAVING approx_distinct(user_id) = 1", "1"),
         ("SELECT approx_distinct(metric) OVER () FROM points", "1"),
         ("SELECT sum(length(source)) FROM points", "3"),
-        ("SELECT upper(source) || substr(metric, 1, 2) FROM points", "\"Whe\""),
+        ("SELECT upper(source) || '-' || substr(metric, 1, 5) FROM points", "\"W-heart\""),
     ] {
         let rows = fixture.rows(&mine, sql, Vec::new()).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         assert_eq!(rows[0][0].to_string(), expected, "{sql}");
