@@ -127,7 +127,7 @@ async fn rows_and_records_are_those_of_http() {
     assert_eq!(batches(&mut doctor, &info).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
     for (sql, word) in [
         ("SELECT valu FROM points", "at byte 7 of the statement"),
-        ("DELETE FROM points", "DML"),
+        ("DELETE FROM points", "SQL here only reads"),
         ("SELECT * FROM information_schema.tables", "information_schema"),
     ] {
         let refused = values(&mut doctor, sql).await.unwrap_err();
