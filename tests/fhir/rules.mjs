@@ -55,6 +55,11 @@ const OWN_ANY = [
   rule('no-underscore', "descendants().ofType(Reference).reference.where(contains('_')).empty()"),
 ];
 
+const DAILY = Object.values(MAPPING)
+  .filter(({ isDaily }) => isDaily)
+  .map(({ codes }) => `(system & '|' & code) = '${codes[0]}'`)
+  .join(' or ');
+
 const OWN = {
   Observation: [
     ...OWN_ANY,
@@ -66,7 +71,7 @@ const OWN = {
     rule('whole-period', 'effective.ofType(Period).all(start.exists() and end.exists() and start < end)'),
     rule('issued', 'issued.exists()'),
     rule('who', "device.where(reference.startsWith('Device/') and display.exists()).exists() xor performer.where(reference = %resource.subject.reference).exists()"),
-    rule('preliminary-of-a-day', "status = 'preliminary' implies effective is Period"),
+    rule('preliminary-of-a-day', `status = 'preliminary' implies code.coding.where(${DAILY}).exists()`),
     rule('no-loinc-display-of-mood', `code.coding.where(system = '${SYSTEMS.loinc}' and code = '44250-9').display.empty()`),
   ],
   Patient: [

@@ -42,11 +42,12 @@ pub(super) struct Sql {
     /// Where the server is
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// An API key with the scope `read`
-    #[arg(long, env = CLIENT_KEY_VARIABLE, hide_env_values = true, required_unless_present = "key_file")]
+    /// An API key with the scope `read`; that in `AVYCENNA_KEY` if neither this nor a file is named
+    // Not clap's: it would take the variable and a named file for a contradiction.
+    #[arg(long)]
     key: Option<String>,
     /// A file that holds the key, so that it stands in no list of processes
-    #[arg(long, value_name = "FILE", overrides_with = "key")]
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
     key_file: Option<PathBuf>,
     /// Runs this and ends; may be repeated
     #[arg(short = 'c', long, value_name = "SQL")]
@@ -104,12 +105,12 @@ impl Sql {
     }
 
     fn key(&self) -> Result<String, Failure> {
-        // A file is named on purpose; the variable may only happen to be there.
-        match (&self.key_file, &self.key) {
-            (None, Some(key)) => Ok(key.clone()),
-            (Some(path), _) => Ok(std::fs::read_to_string(path).map_err(Failure::Input)?.trim().to_owned()),
-            (None, None) => Err(Failure::Argument("name a key by --key, --key-file or AVYCENNA_KEY")),
+        if let Some(path) = &self.key_file {
+            return Ok(std::fs::read_to_string(path).map_err(Failure::Input)?.trim().to_owned());
         }
+        let around = || std::env::var(CLIENT_KEY_VARIABLE).ok().filter(|key| !key.is_empty());
+        let none = Failure::Argument("name a key by --key, --key-file or AVYCENNA_KEY");
+        self.key.clone().or_else(around).ok_or(none)
     }
 }
 
