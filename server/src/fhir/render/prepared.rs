@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::between::Between;
 use crate::fhir::day::Totals;
 use crate::fhir::id::{Mark, metric_mark, origin_mark};
 use crate::fhir::kind::{Form, Kind, UCUM};
@@ -20,7 +21,7 @@ pub(super) struct Prepared {
     pub(super) before_time: Vec<u8>,
     /// From when it was issued to its value.
     pub(super) before_value: Vec<u8>,
-    /// Behind its value.
+    /// Behind its value, to where the next one begins.
     pub(super) end: Vec<u8>,
     /// Whether whole values print without `.0`.
     pub(super) is_count: bool,
@@ -29,8 +30,8 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Of points of a source and device.
     ///
-    /// `id` is that of their Device.
-    pub(super) fn of_points(kind: &Kind, subject: &[u8], id: &str, source: &str, device: Option<&str>) -> Self {
+    /// `id` is that of their Device, `behind` what stands behind each.
+    fn of_points(kind: &Kind, subject: &[u8], (id, behind): (&str, &[u8]), source: &str, device: Option<&str>) -> Self {
         let id = format!("Device/{id}");
         let reference = match device {
             Some(device) => json!({
@@ -44,11 +45,13 @@ impl Prepared {
                 "display": source,
             }),
         };
-        Self::new(kind, subject, "device", &reference)
+        let mut prepared = Self::new(kind, subject, "device", &reference);
+        prepared.end.extend_from_slice(behind);
+        prepared
     }
 
-    /// Of what people say themselves.
-    pub(super) fn of_check_in(kind: &Kind, subject: &[u8]) -> Self {
+    /// Of what people say themselves; `behind` is what stands behind each.
+    pub(super) fn of_check_in(kind: &Kind, subject: &[u8], behind: &[u8]) -> Self {
         let mut prepared = Self::new(kind, subject, "", &Value::Null);
         // Who says it is who it is about.
         let mut before_value = b"\",\"performer\":[".to_vec();
@@ -56,6 +59,7 @@ impl Prepared {
         before_value.push(b']');
         before_value.extend(prepared.before_value.drain(1..));
         prepared.before_value = before_value;
+        prepared.end.extend_from_slice(behind);
         prepared
     }
 
@@ -108,11 +112,18 @@ pub(super) struct Origin {
     /// Whether its points can be totals of days, and whose.
     pub(super) totals: Option<Totals>,
     pub(super) prepared: Prepared,
+    pub(super) between: Between,
 }
 
 impl Origin {
-    /// `id` is that of their Device.
-    pub(super) fn new(kind: &Kind, subject: &[u8], id: &str, source: &str, device: Option<&str>) -> Self {
+    /// `id` is that of their Device, `behind` what stands behind each observation.
+    pub(super) fn new(
+        kind: &Kind,
+        subject: &[u8],
+        (id, behind): (&str, &[u8]),
+        source: &str,
+        device: Option<&str>,
+    ) -> Self {
         let metric = &*kind.name;
         Self {
             metric: metric.to_owned(),
@@ -121,7 +132,8 @@ impl Origin {
             metric_mark: metric_mark(metric),
             mark: origin_mark(source, device),
             totals: Totals::of(metric, source, device),
-            prepared: Prepared::of_points(kind, subject, id, source, device),
+            prepared: Prepared::of_points(kind, subject, (id, behind), source, device),
+            between: Between::default(),
         }
     }
 

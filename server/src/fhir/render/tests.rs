@@ -32,10 +32,10 @@ fn written(metric: &str, source: &str, device: Option<&str>, measured: Measured,
     let mut writer = ObservationWriter::new(&fhir, &ids, user(), days(), frame);
     let mut out = Vec::new();
     let place = writer.origin(metric, source, device).unwrap();
-    let origin = std::mem::take(&mut writer.origins[place]);
+    let mut origin = std::mem::take(&mut writer.origins[place]);
     writer.namer.begin(origin.metric_mark, origin.mark);
     let id = writer.namer.id(measured.recorded_at);
-    writer.point(&origin, measured, &id, &mut out);
+    writer.point(&mut origin, measured, &id, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -119,6 +119,37 @@ fn a_total_has_a_new_version_when_its_day_is_over_and_was_issued_when_it_got_her
         assert_eq!(today, "2026-05-28T12:00:00Z", "the day is not over");
         let beside = of(source, "2026-05-27T08:31:00+02:00", "2026-05-27T12:00:00Z");
         assert_eq!(beside, "2026-05-27T12:00:00Z", "it is no total");
+    }
+}
+
+#[test]
+fn observations_of_other_states_have_texts_of_their_own_wherever_they_stand() {
+    // Now is 2026-05-28T20:26:40Z: the first is a total of yesterday, the second no total, the third of a day that is open.
+    let times = ["2026-05-26T22:00:00Z", "2026-05-27T10:01:00Z", "2026-05-27T22:00:00Z"];
+    let mut points = Vec::new();
+    for at in times {
+        for accepted_at_ms in [MEASURED.accepted_at_ms, MEASURED.accepted_at_ms - 172_800_000] {
+            for is_corrected in [false, true] {
+                let recorded_at = time::parse(at).unwrap();
+                points.push(Measured { recorded_at, accepted_at_ms, is_corrected, ..MEASURED });
+            }
+        }
+    }
+    let (fhir, ids) = (fhir(), ids());
+    let mut writer = ObservationWriter::new(&fhir, &ids, user(), days(), Frame::Lines);
+    let place = writer.origin("steps", "garmin", None).unwrap();
+    let mut origin = std::mem::take(&mut writer.origins[place]);
+    writer.namer.begin(origin.metric_mark, origin.mark);
+    for first in &points {
+        for second in &points {
+            let mut out = Vec::new();
+            for measured in [first, second] {
+                let id = writer.namer.id(measured.recorded_at);
+                writer.point(&mut origin, *measured, &id, &mut out);
+            }
+            let alone = |measured| written("steps", "garmin", None, measured, Frame::Lines);
+            assert_eq!(String::from_utf8(out).unwrap(), alone(*first) + &alone(*second));
+        }
     }
 }
 
