@@ -38,7 +38,7 @@ fn heart_rates(fixture: &Fixture) -> Vec<Observed> {
 }
 
 /// Writes observations, one a line; how many bytes.
-fn render(fhir: &Fhir, ids: &Ids, all: &[Observed]) -> usize {
+fn render(fhir: &Arc<Fhir>, ids: &Ids, all: &[Observed]) -> usize {
     let days = Days::new("Europe/Berlin", benches::WINDOW_END_US);
     let mut writer = ObservationWriter::new(fhir, ids, user(0), days, Frame::Lines);
     let (mut out, mut bytes) = (Vec::new(), 0);
@@ -57,7 +57,7 @@ fn render(fhir: &Fhir, ids: &Ids, all: &[Observed]) -> usize {
 
 fn bench(criterion: &mut Criterion) {
     let fixture = Fixture::compacted();
-    let fhir = Fhir::new(&server::config::Fhir::default(), fixture.engine.catalogue());
+    let fhir = Arc::new(Fhir::new(&server::config::Fhir::default(), fixture.engine.catalogue()));
     let ids = Ids::new(&[7; 32]);
     let all = heart_rates(&fixture);
     let rows: usize = all.iter().map(Observed::len).sum();

@@ -17,6 +17,8 @@ mod prepared;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use engine::observe::{Measured, Observed};
 use engine::time::Formatter;
 use engine::{number, time};
@@ -29,7 +31,7 @@ use self::prepared::{Origin, Prepared};
 use super::Fhir;
 use super::day::{Days, Totals};
 use super::id::{Ids, Mark, origin_mark};
-use super::kind::{Field, Kind};
+use super::kind::Field;
 use super::namer::{Namer, PointId};
 use crate::control::entities::check_in;
 
@@ -66,9 +68,9 @@ impl Frame {
 
 /// Writes one person's observations.
 #[derive(Debug)]
-pub struct ObservationWriter<'a> {
-    fhir: &'a Fhir,
-    ids: &'a Ids,
+pub struct ObservationWriter {
+    fhir: Arc<Fhir>,
+    ids: Ids,
     user: UserId,
     days: Days,
     namer: Namer,
@@ -128,9 +130,9 @@ struct Moment {
     value: f64,
 }
 
-impl<'a> ObservationWriter<'a> {
+impl ObservationWriter {
     /// Nothing was written yet. `days` are those of the person, for totals.
-    pub fn new(fhir: &'a Fhir, ids: &'a Ids, user: UserId, days: Days, frame: Frame) -> Self {
+    pub fn new(fhir: &Arc<Fhir>, ids: &Ids, user: UserId, days: Days, frame: Frame) -> Self {
         let mut entry = Vec::new();
         let before_id: &[u8] = if let Frame::Entries(address) = &frame {
             entry.extend_from_slice(b"{\"fullUrl\":");
@@ -145,8 +147,8 @@ impl<'a> ObservationWriter<'a> {
         subject.extend_from_slice(patient_id(user.as_str()).as_bytes());
         subject.extend_from_slice(b"\"}");
         Self {
-            fhir,
-            ids,
+            fhir: Arc::clone(fhir),
+            ids: ids.clone(),
             user,
             days,
             namer: ids.namer(user),
@@ -259,7 +261,8 @@ impl<'a> ObservationWriter<'a> {
         if let Some(place) = known {
             return Ok(place);
         }
-        let kind = self.kind(metric)?;
+        let kind = self.fhir.kinds().of_metric(metric);
+        let kind = kind.ok_or_else(|| engine::Error::UnknownMetric(metric.to_owned()))?;
         let id = self.ids.of_device(self.user, origin_mark(source, device));
         let origin = Origin::new(kind, &self.subject, (&id, self.frame.end()), source, device);
         if self.origins.len() >= ORIGINS_MAX {
@@ -267,10 +270,6 @@ impl<'a> ObservationWriter<'a> {
         }
         self.origins.push(origin);
         Ok(self.origins.len() - 1)
-    }
-
-    fn kind(&self, metric: &str) -> engine::Result<&'a Kind> {
-        self.fhir.kinds().of_metric(metric).ok_or_else(|| engine::Error::UnknownMetric(metric.to_owned()))
     }
 }
 

@@ -14,8 +14,8 @@ fn ids() -> Ids {
     Ids::new(&[7; KEY_BYTES])
 }
 
-fn fhir() -> Fhir {
-    Fhir::new(&crate::config::Fhir::default(), &engine::Catalogue::builtin())
+fn fhir() -> Arc<Fhir> {
+    Arc::new(Fhir::new(&crate::config::Fhir::default(), &engine::Catalogue::builtin()))
 }
 
 fn days() -> Days {

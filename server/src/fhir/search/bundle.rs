@@ -26,17 +26,18 @@ const LIST: &[u8] = b",\"entry\":[";
 #[derive(Debug)]
 pub(crate) struct Bundle {
     out: Vec<u8>,
+    has_entries: bool,
 }
 
 impl Bundle {
     /// Without entries.
     pub(crate) fn new() -> Self {
-        Self { out: HEAD.to_vec() }
+        Self { out: HEAD.to_vec(), has_entries: false }
     }
 
-    /// Of entries with commas between them that were written behind [`HEAD`]: a page of a megabyte is not copied.
-    pub(crate) fn begun(out: Vec<u8>) -> Self {
-        Self { out }
+    /// What comes behind [`HEAD`] and some entries, which leave by themselves.
+    pub(crate) fn behind() -> Self {
+        Self { out: Vec::new(), has_entries: true }
     }
 
     /// Takes entries, with commas between them.
@@ -44,9 +45,10 @@ impl Bundle {
         if entries.is_empty() {
             return;
         }
-        if self.has_entries() {
+        if self.has_entries {
             self.out.push(b',');
         }
+        self.has_entries = true;
         self.out.extend_from_slice(entries);
     }
 
@@ -59,15 +61,10 @@ impl Bundle {
         self.entries(&entry);
     }
 
-    fn has_entries(&self) -> bool {
-        self.out.len() > HEAD.len()
-    }
-
-    /// The whole: links by their relation, and the total where it is known.
+    /// All of it: links by their relation, and the total where it is known.
     pub(crate) fn finish(self, links: &[(&str, String)], total: Option<usize>) -> Vec<u8> {
-        let has_entries = self.has_entries();
         let mut out = self.out;
-        if has_entries {
+        if self.has_entries {
             out.push(b']');
         } else {
             out.truncate(HEAD.len() - LIST.len());
@@ -135,10 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_behind_what_was_written_into_it() {
-        let mut bundle = Bundle::begun([HEAD, b"{},{}"].concat());
+    fn a_page_goes_on_behind_entries_that_left_by_themselves() {
+        let mut bundle = Bundle::behind();
         bundle.resource(&base(), ("Patient", "p"), "include", b"{}");
-        let bundle: Value = serde_json::from_slice(&bundle.finish(&[], None)).unwrap();
+        let text = [HEAD, b"{},{}", &bundle.finish(&[], None)].concat();
+        let bundle: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(bundle["entry"].as_array().unwrap().len(), 3);
         assert!(HEAD.ends_with(LIST));
     }

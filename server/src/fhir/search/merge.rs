@@ -1,4 +1,4 @@
-//! Points and check-ins in one order: some of them, behind a place, written one after the other.
+//! Points and check-ins in one order: some of them, behind a place, one after the other.
 //!
 //! By date all metrics and all values of check-ins run together; of one moment metrics come by their keys and the values of
 //! a check-in together, where [`CHECK_INS`] stands between the keys. By code each kind is a run of its own.
@@ -10,11 +10,11 @@ use engine::observe::{Candidate, Keep, ObserveQuery, Observed, Order, Place};
 use engine::{Engine, Result};
 use storage::UserId;
 
+use super::entries::{Found, Piece};
 use super::{Search, Sort, Spot};
 use crate::control::entities::check_in;
 use crate::fhir::day::{Days, Totals};
 use crate::fhir::kind::{Field, Kind, Kinds, Series};
-use crate::fhir::render::ObservationWriter;
 
 /// Where values of check-ins stand among metrics' keys.
 pub(super) const CHECK_INS: &str = "check_in";
@@ -163,15 +163,6 @@ pub(super) fn keep_of(search: &Search, days: &Days, with_totals: bool) -> Option
     }))
 }
 
-/// What a page holds.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    /// How many observations.
-    pub(super) count: usize,
-    /// The last one's place, if more come behind it.
-    pub(super) next: Option<Spot>,
-}
-
 /// Points and check-ins of a person.
 pub(super) struct Merge<'a> {
     pub(super) engine: &'a Engine,
@@ -182,17 +173,12 @@ pub(super) struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// Writes at most so many observations as the search wants on a page.
-    pub(super) async fn write(
-        &self,
-        runs: Vec<Run>,
-        writer: &mut ObservationWriter<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Written> {
-        let mut written = Written::default();
+    /// Finds at most so many observations as the search wants on a page.
+    pub(super) async fn find(&self, runs: Vec<Run>) -> Result<Found> {
+        let mut found = Found::default();
         let mut last = None;
         for mut run in runs {
-            let begun = written.count;
+            let begun = found.count;
             let mut points = self.points(&run, run.after(self.after))?;
             let mut head: Option<Observed> = None;
             loop {
@@ -202,14 +188,14 @@ impl Merge<'_> {
                 if head.is_none() && run.said.is_empty() {
                     break;
                 }
-                let of_run = self.search.run_count().saturating_sub(written.count - begun);
+                let of_run = self.search.run_count().saturating_sub(found.count - begun);
                 if self.search.last_of_code.is_some() && of_run == 0 {
                     break;
                 }
-                let left = self.search.count.saturating_sub(written.count).min(of_run);
+                let left = self.search.count.saturating_sub(found.count).min(of_run);
                 if left == 0 {
-                    written.next = last;
-                    return Ok(written);
+                    found.next = last;
+                    return Ok(found);
                 }
                 let rows = match (&head, run.said.front()) {
                     (Some(points), Some(said)) => points.rows_before(said.row.checked_in_at, CHECK_INS)?,
@@ -220,17 +206,16 @@ impl Merge<'_> {
                     && let Some(points) = head.take()
                 {
                     let (now, later) = points.split_at(rows.min(left));
-                    writer.points(&now, out)?;
-                    written.count += now.len();
                     last = now.last_place()?.map(spot_of);
+                    found.add(Piece::Points(now));
                     head = (!later.is_empty()).then_some(later);
                 } else if let Some(said) = run.said.pop_front() {
                     last = Some(run.spot_of(&said));
-                    written.count += usize::from(writer.check_in(&said.row, said.field, out));
+                    found.add(Piece::Said(said));
                 }
             }
         }
-        Ok(written)
+        Ok(found)
     }
 
     /// How many points there are in all, whatever page it is.

@@ -12,6 +12,7 @@
 mod along;
 pub(crate) mod bundle;
 pub mod date;
+mod entries;
 mod fold;
 pub(crate) mod link;
 mod merge;

@@ -1,4 +1,4 @@
-//! Searches that name the observations they want: each is looked up, all are sorted, a page of them is written.
+//! Searches that name the observations they want: each is looked up, all are sorted, a page of them is taken.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use engine::observe::{Candidate, Observed};
 use engine::{Engine, Result};
 use sea_orm::ConnectionTrait;
 
-use super::merge::{Said, Written, keep_of};
+use super::entries::{Found, Piece};
+use super::merge::{Said, keep_of};
 use super::said::wants;
 use super::{Search, Sort, Spot};
 use crate::fhir::day::Days;
@@ -15,18 +16,12 @@ use crate::fhir::find;
 use crate::fhir::id::{Ids, Name, metric_mark};
 use crate::fhir::kind::{Kinds, Series};
 use crate::fhir::outcome::Failure;
-use crate::fhir::render::ObservationWriter;
 
 /// An observation that was found by its id.
-pub(super) struct Found {
+pub(super) struct Named {
     id: String,
     at: i64,
-    what: What,
-}
-
-enum What {
-    Point(Observed),
-    Said(Said),
+    what: Piece,
 }
 
 /// The values of check-ins among ids that a search wants.
@@ -35,7 +30,7 @@ pub(super) async fn check_ins(
     ids: &Ids,
     (search, days): (&Search, &Days),
     wanted: &[String],
-) -> std::result::Result<Vec<Found>, Failure> {
+) -> std::result::Result<Vec<Named>, Failure> {
     let mut found = Vec::new();
     for text in wanted {
         let Some(Name::CheckIn { user, field, id }) = ids.read(text) else { continue };
@@ -47,7 +42,7 @@ pub(super) async fn check_ins(
             && wants(search, days, &row, field)
         {
             let at = row.checked_in_at;
-            found.push(Found { id: text.clone(), at, what: What::Said(Said { row: Arc::new(row), field }) });
+            found.push(Named { id: text.clone(), at, what: Piece::Said(Said { row: Arc::new(row), field }) });
         }
     }
     Ok(found)
@@ -59,8 +54,8 @@ pub(super) async fn points(
     kinds: &Kinds,
     ids: &Ids,
     (search, days): (&Search, &Days),
-    mut found: Vec<Found>,
-) -> Result<Vec<Found>> {
+    mut found: Vec<Named>,
+) -> Result<Vec<Named>> {
     for text in search.ids.iter().flatten() {
         let Some(Name::Point(point)) = ids.read(text) else { continue };
         if point.user.as_str() != search.user {
@@ -74,12 +69,12 @@ pub(super) async fn points(
         if let Some(observed) = find::point(engine, key, &point).await?
             && is_kept(search, days, &observed)?
         {
-            found.push(Found { id: text.clone(), at: point.recorded_at, what: What::Point(observed) });
+            found.push(Named { id: text.clone(), at: point.recorded_at, what: Piece::Points(observed) });
         }
     }
-    let is_wanted = |found: &Found| match &found.what {
-        What::Point(_) => true,
-        What::Said(said) => search.kinds(kinds).any(|kind| kind.series == Series::Field(said.field)),
+    let is_wanted = |found: &Named| match &found.what {
+        Piece::Points(_) => true,
+        Piece::Said(said) => search.kinds(kinds).any(|kind| kind.series == Series::Field(said.field)),
     };
     found.retain(is_wanted);
     match search.sort {
@@ -90,10 +85,10 @@ pub(super) async fn points(
     Ok(found)
 }
 
-fn code_of(kinds: &Kinds, found: &Found) -> String {
+fn code_of(kinds: &Kinds, found: &Named) -> String {
     let kind = match &found.what {
-        What::Point(observed) => kinds.of_metric(&observed.metric),
-        What::Said(said) => kinds.of_field(said.field),
+        Piece::Points(observed) => kinds.of_metric(&observed.metric),
+        Piece::Said(said) => kinds.of_field(said.field),
     };
     kind.and_then(|kind| kind.codings.first()).map(|coding| coding.code.to_string()).unwrap_or_default()
 }
@@ -111,34 +106,22 @@ fn is_kept(search: &Search, days: &Days, observed: &Observed) -> Result<bool> {
     }))
 }
 
-/// Writes those behind a place, as many as a page holds.
-pub(super) fn write(
-    all: Vec<Found>,
-    search: &Search,
-    after: Option<&Spot>,
-    writer: &mut ObservationWriter<'_>,
-    out: &mut Vec<u8>,
-) -> Result<Written> {
-    let mut written = Written::default();
+/// Those behind a place, as many as a page holds.
+pub(super) fn page(all: Vec<Named>, search: &Search, after: Option<&Spot>) -> Found {
+    let mut found = Found::default();
     if search.count == 0 {
-        return Ok(written);
+        return found;
     }
     let given =
-        after.and_then(|spot| all.iter().position(|found| found.id == spot.source)).map_or(0, |place| place + 1);
+        after.and_then(|spot| all.iter().position(|named| named.id == spot.source)).map_or(0, |place| place + 1);
     let mut last = None;
-    for found in all.into_iter().skip(given) {
-        if written.count == search.count {
-            written.next = last;
+    for named in all.into_iter().skip(given) {
+        if found.count == search.count {
+            found.next = last;
             break;
         }
-        match &found.what {
-            What::Point(observed) => writer.points(observed, out)?,
-            What::Said(said) => {
-                writer.check_in(&said.row, said.field, out);
-            }
-        }
-        written.count += 1;
-        last = Some(Spot { at: found.at, series: String::new(), source: found.id, device: None });
+        found.add(named.what);
+        last = Some(Spot { at: named.at, series: String::new(), source: named.id, device: None });
     }
-    Ok(written)
+    found
 }

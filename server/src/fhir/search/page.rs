@@ -1,18 +1,24 @@
 //! One page of a search: who asks is let in, check-ins are read in that step, points behind it, and all of it is written.
 
+use axum::body::Body;
+use axum::response::Response;
 use engine::observe::Order;
+use futures::TryStreamExt as _;
 use sea_orm::ConnectionTrait;
+use storage::UserId;
 
 use super::bundle::{Bundle, HEAD, trimmed};
+use super::entries::Found;
 use super::link::CURSOR;
-use super::merge::{CHECK_INS, Merge, Run, Written, order_of, runs};
+use super::merge::{CHECK_INS, Merge, Run, order_of, runs};
+use super::named::Named;
 use super::said::{count, wanted_of, wants};
 use super::table::OBSERVATION;
 use super::{Next, Search, Sort, Spot, along, link, named};
 use crate::access::{Look, Visitor};
 use crate::control::repository::check_ins;
 use crate::error::ApiError;
-use crate::fhir::answer::Base;
+use crate::fhir::answer::{Base, answer};
 use crate::fhir::day::Days;
 use crate::fhir::id::Ids;
 use crate::fhir::kind::{Field, Kinds, Series};
@@ -55,7 +61,7 @@ struct Said {
     runs: Vec<Run>,
     /// What the total is of: the whole search, whatever page it is.
     counted: Vec<Run>,
-    named: Vec<named::Found>,
+    named: Vec<Named>,
     total: usize,
 }
 
@@ -65,7 +71,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`Failure`]; 400 for a place in a search that there is no more; 403 for a client whose scopes do not name what comes
     /// beside the observations.
-    pub(crate) async fn page(&self, asked: Asked) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn page(&self, asked: Asked) -> Result<Response, Failure> {
         let (state, search) = (self.state, &asked.search);
         along::check(search, self.visitor.principal()).map_err(ApiError::from)?;
         let kinds = state.fhir.kinds();
@@ -80,7 +86,7 @@ impl Reader<'_> {
             Some(on) => self.said(on, (&asked, &days), runs, visit.with_check_ins).await?,
             None => self.said(state.control.read(), (&asked, &days), runs, visit.with_check_ins).await?,
         };
-        self.written((&asked, &days), said, visit.enter().await?).await
+        self.found((&asked, &days), said, visit.enter().await?).await
     }
 
     /// Reads what is to be shown of check-ins.
@@ -120,56 +126,66 @@ impl Reader<'_> {
         Ok(Said { runs, counted, named: Vec::new(), total })
     }
 
-    async fn written(
-        &self,
-        (asked, days): (&Asked, &Days),
-        said: Said,
-        mut inside: Inside,
-    ) -> Result<Vec<u8>, Failure> {
+    /// Finds what is on the page, and writes it.
+    async fn found(&self, (asked, days): (&Asked, &Days), said: Said, mut inside: Inside) -> Result<Response, Failure> {
         let search = &asked.search;
+        let (found, total) = inside.behind(self.find((asked, days), inside.user, said)).await?;
+        let is_whole = asked.after.is_none() && found.next.is_none() && search.count > 0;
+        let total = total.or(is_whole.then_some(found.count));
+        let mut links = vec![("self", asked.link.clone())];
+        if let Some(after) = &found.next {
+            links.push(("next", self.link(search, after.clone())?));
+        }
+        let person =
+            if search.with_patient && found.count > 0 { Some(inside.patient(self.state).await?) } else { None };
+        let person = person.map(|person| (patient_id(&person.id), patient(person)));
+        let add_person = |bundle: &mut Bundle| {
+            if let Some((id, resource)) = &person {
+                bundle.resource(self.base, ("Patient", id), "include", resource);
+            }
+        };
         let frame = match &search.elements {
             Some(_) => Frame::Lines,
             None => Frame::Entries(format!("{}/Observation/", self.base.0)),
         };
         let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
-        // Entries are written straight into the page; lines are made into entries first.
-        let head = if search.elements.is_some() { &[][..] } else { HEAD };
-        let (mut out, engine) = (head.to_vec(), &*self.state.engine);
-        let Said { runs, counted, named, total } = said;
-        let merge = Merge { engine, user: inside.user, search, after: asked.after.as_ref(), days };
-        let found = inside.behind(async {
-            if search.ids.is_some() {
-                let all = named::points(engine, self.state.fhir.kinds(), self.ids, (search, days), named).await?;
-                let total = all.len();
-                return Ok((named::write(all, search, asked.after.as_ref(), &mut writer, &mut out)?, Some(total)));
-            }
-            let total = if search.with_total { Some(total + merge.count(&counted).await?) } else { None };
-            let written =
-                if search.count == 0 { Written::default() } else { merge.write(runs, &mut writer, &mut out).await? };
-            Ok((written, total))
-        });
-        let (written, total) = found.await?;
-        let is_whole = asked.after.is_none() && written.next.is_none() && search.count > 0;
-        let total = total.or(is_whole.then_some(written.count));
-        let observations = along::observations(search, out.get(head.len()..).unwrap_or_default());
-        let observations = observations.map_err(ApiError::internal)?;
-        let mut bundle = if let Some(elements) = &search.elements {
-            let mut bundle = Bundle::new();
-            bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?);
-            bundle
-        } else {
-            Bundle::begun(out)
-        };
-        if search.with_patient && written.count > 0 {
-            let person = inside.patient(self.state).await?;
-            bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
+        if found.is_long() && search.elements.is_none() && !along::are_read(search) {
+            let mut tail = Bundle::behind();
+            add_person(&mut tail);
+            let pieces = found.stream(writer, HEAD, tail.finish(&links, total));
+            let body = Body::from_stream(pieces.inspect_err(|error| tracing::warn!(%error, "a page broke off")));
+            return Ok(inside.guard(answer(body)));
         }
+        let mut out = Vec::new();
+        found.write(&mut writer, &mut out).map_err(ApiError::from)?;
+        let observations = along::observations(search, &out).map_err(ApiError::internal)?;
+        let mut bundle = Bundle::new();
+        match &search.elements {
+            Some(elements) => bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?),
+            None => bundle.entries(&out),
+        }
+        add_person(&mut bundle);
         along::add(&mut bundle, (search, self.ids, self.base), inside.user, &observations);
-        let mut links = vec![("self", asked.link.clone())];
-        if let Some(after) = written.next {
-            links.push(("next", self.link(search, after)?));
+        Ok(answer(bundle.finish(&links, total)))
+    }
+
+    /// What is on the page, and how many there are in all, if that is asked for or known.
+    async fn find(
+        &self,
+        (asked, days): (&Asked, &Days),
+        user: UserId,
+        said: Said,
+    ) -> engine::Result<(Found, Option<usize>)> {
+        let (search, engine, kinds) = (&asked.search, &*self.state.engine, self.state.fhir.kinds());
+        if search.ids.is_some() {
+            let all = named::points(engine, kinds, self.ids, (search, days), said.named).await?;
+            let total = all.len();
+            return Ok((named::page(all, search, asked.after.as_ref()), Some(total)));
         }
-        Ok(bundle.finish(&links, total))
+        let merge = Merge { engine, user, search, after: asked.after.as_ref(), days };
+        let total = if search.with_total { Some(said.total + merge.count(&said.counted).await?) } else { None };
+        let found = if search.count == 0 { Found::default() } else { merge.find(said.runs).await? };
+        Ok((found, total))
     }
 
     /// The link to the page behind a place, for this caller alone.

@@ -6,7 +6,7 @@ use axum::response::Response;
 use super::entry::Invoked;
 use crate::access::Visitor;
 use crate::auth::Role;
-use crate::fhir::answer::{Base, answer};
+use crate::fhir::answer::Base;
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::Sort;
 use crate::fhir::search::page::{Asked, Reader};
@@ -41,7 +41,7 @@ pub(super) async fn lastn(
     search.count = usize::MAX;
     let link = format!("{}/Observation/$lastn?{}", base.0, parameters.to_query());
     let reader = Reader { state: &state, ids, base: &base, visitor: &visitor };
-    Ok(answer(reader.page(Asked { search, after: None, link }).await?))
+    reader.page(Asked { search, after: None, link }).await
 }
 
 fn max(parameters: &Parameters) -> Result<usize, Failure> {

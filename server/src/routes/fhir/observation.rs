@@ -9,7 +9,7 @@ use super::entry::{Question, Sent, own_link};
 use crate::access::{Look, Visitor};
 use crate::auth::Role;
 use crate::error::ApiError;
-use crate::fhir::answer::{Base, answer, versioned};
+use crate::fhir::answer::{Base, versioned};
 use crate::fhir::day::Days;
 use crate::fhir::find;
 use crate::fhir::id::{Ids, Name};
@@ -44,7 +44,7 @@ pub(super) async fn search(
             Asked { search, after: None, link: own_link(&base, &OBSERVATION, &parameters) }
         }
     };
-    Ok(answer(reader.page(asked).await?))
+    reader.page(asked).await
 }
 
 /// One observation.
