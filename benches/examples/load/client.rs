@@ -134,11 +134,22 @@ impl Connection {
             let line = std::str::from_utf8(rest.get(..line_len).unwrap_or_default())?;
             let chunk_len = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)?;
             let start = read + line_len + 2;
-            while self.inbox.len() < start + chunk_len + 2 {
+            let here = self.inbox.get(start..).unwrap_or_default();
+            let here = here.get(..chunk_len).unwrap_or(here);
+            self.body.extend_from_slice(here);
+            read = start + here.len();
+            let missing = chunk_len - here.len();
+            if missing > 0 {
+                // Straight into its place.
+                let whole = self.body.len() + missing;
+                let begin = self.body.len();
+                self.body.resize(whole, 0);
+                self.stream.read_exact(self.body.get_mut(begin..).unwrap_or_default())?;
+            }
+            while self.inbox.len() < read + 2 {
                 self.fill()?;
             }
-            self.body.extend_from_slice(self.inbox.get(start..start + chunk_len).unwrap_or_default());
-            read = start + chunk_len + 2;
+            read += 2;
             if chunk_len == 0 {
                 return Ok(());
             }

@@ -139,7 +139,7 @@ async fn granted(
         is_active(&grant.status, now_us, grant.expires_at)
             && Permissions::stored(&grant.permissions).allow(Permission::Wearables)
     });
-    Ok(allowed.filter_map(|grant| Some((UserId::parse(grant.patient_id.as_deref()?)?, grant.id))).collect())
+    Ok(allowed.filter_map(|grant| Some((UserId::parse(&grant.patient_id)?, grant.id))).collect())
 }
 
 /// The people of a query that was let in.

@@ -74,15 +74,12 @@ impl Writing {
 
     async fn look(&mut self) -> Result<(), AccessError> {
         let now_us = self.control.now_us();
-        let found = grants::accepted_of(self.control.read(), self.principal.user.as_str()).await?;
+        let found = grants::hold_accepted_of(self.control.read(), self.principal.user.as_str()).await?;
         let allowing = found.into_iter().filter(|grant| {
             is_active(&grant.status, now_us, grant.expires_at)
                 && Permissions::stored(&grant.permissions).allow(Permission::WearablesWrite)
         });
-        let by_patient = |grant: crate::control::entities::grant::Model| {
-            Some((UserId::parse(grant.patient_id.as_deref()?)?, grant.id))
-        };
-        self.granted = allowing.filter_map(by_patient).collect();
+        self.granted = allowing.filter_map(|grant| Some((UserId::parse(&grant.patient_id)?, grant.id))).collect();
         Ok(())
     }
 

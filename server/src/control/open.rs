@@ -19,6 +19,10 @@ const MIGRATION_LOCK: i64 = 0x6176_7963_656e_6e61;
 /// Pause between two tries to open a database that another process is opening.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
+/// Rows that a connection to SQLite reads ahead of who takes them: with fewer its thread and theirs wake each other again
+/// and again.
+const ROWS_AHEAD: usize = 1_024;
+
 /// The connections of an open database.
 pub(super) struct Opened {
     /// For statements.
@@ -124,6 +128,7 @@ fn options(database: &Database, connections: u32, wait: Duration) -> ConnectOpti
                 .create_if_missing(false)
                 .busy_timeout(wait)
                 .foreign_keys(true)
+                .row_buffer_size(ROWS_AHEAD)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
                 // Erased people leave no bytes in free pages.

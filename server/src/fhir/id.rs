@@ -55,7 +55,10 @@ const CHECK_IN_CHARACTERS: usize = 16;
 /// What the ids of people and check-ins are made of; the last one stands in ids of people alone.
 const CHARACTERS: &[u8; 63] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
 
-const FHIR: Alphabet = match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.") {
+/// Characters that an id of FHIR may have, by the six bits that each stands for.
+pub(super) const SIX_BITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.";
+
+const FHIR: Alphabet = match Alphabet::new(SIX_BITS) {
     Ok(alphabet) => alphabet,
     // Cannot be; a test looks at the characters.
     Err(_) => URL_SAFE,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Select,
 };
 
 use super::super::entities::grant::{ActiveModel, Column, Entity, Model};
@@ -72,21 +72,13 @@ pub(in crate::control) fn select_between(doctor_id: &str, patient_id: &str) -> S
         .filter(Column::Status.eq("active"))
 }
 
-/// The grants that a doctor's patients have accepted and that have not been ended, expired or not.
-///
-/// # Errors
-/// [`Error::Database`].
-pub async fn accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Model>> {
-    select_accepted_of(doctor_id).all(on).await.map_err(at("find the grants of a doctor's patients"))
-}
-
 /// What a grant allows, of one that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// `grt_…`
     pub id: String,
     /// Who accepted.
-    pub patient_id: Option<String>,
+    pub patient_id: String,
     /// Words with a space between.
     pub permissions: String,
     /// `active`, even if it has run out.
@@ -95,19 +87,37 @@ pub struct Accepted {
     pub expires_at: Option<i64>,
 }
 
-/// As [`accepted_of`], held against changes until the transaction ends. Of each row only what says what it allows: a
-/// doctor can have thousands.
+/// A doctor's grants as one text: none of the columns has a comma or a semicolon in it.
+const LISTED: &str = "string_agg(id || ',' || patient_id || ',' || permissions || ',' || status || ',' || \
+                      coalesce(CAST(expires_at AS text), ''), ';')";
+
+impl Accepted {
+    /// Of a row of [`LISTED`]; `None` for a text that is none, which lets nobody in.
+    fn read(row: &str) -> Option<Self> {
+        let mut columns = row.split(',');
+        let mut column = || columns.next().map(str::to_owned);
+        let (id, patient_id, permissions, status, expires_at) = (column()?, column()?, column()?, column()?, column()?);
+        let expires_at = if expires_at.is_empty() { None } else { Some(expires_at.parse().ok()?) };
+        columns.next().is_none().then_some(Self { id, patient_id, permissions, status, expires_at })
+    }
+}
+
+/// The grants that a doctor's patients have accepted and that have not been ended, expired or not, held against changes
+/// until the transaction ends.
+///
+/// A doctor can have thousands, and each row of an answer is handed from one thread to another; so the database makes one
+/// text of them.
 ///
 /// # Errors
 /// [`Error::Database`].
 pub async fn hold_accepted_of(on: &impl ConnectionTrait, doctor_id: &str) -> Result<Vec<Accepted>> {
     let columns = [Column::Id, Column::PatientId, Column::Permissions, Column::Status, Column::ExpiresAt];
-    let select = select_accepted_of(doctor_id).select_only().columns(columns).lock_shared();
-    select.into_model::<Accepted>().all(on).await.map_err(at("find a doctor's accepted grants"))
-}
-
-fn select_accepted_of(doctor_id: &str) -> Select<Entity> {
-    Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"))
+    let held = Entity::find().filter(Column::DoctorId.eq(doctor_id)).filter(Column::Status.eq("active"));
+    let held = held.filter(Column::PatientId.is_not_null()).select_only().columns(columns).lock_shared().into_query();
+    let listed = Query::select().expr_as(Expr::cust(LISTED), "listed").from_subquery(held, "held").to_owned();
+    let found = on.query_one(&listed).await.and_then(|row| row.map(|row| row.try_get("", "listed")).transpose());
+    let listed: Option<String> = found.map_err(at("list a doctor's accepted grants"))?.flatten();
+    Ok(listed.as_deref().unwrap_or_default().split(';').filter_map(Accepted::read).collect())
 }
 
 /// A doctor's accepted grants behind a patient, expired or not, in the order of patients.
@@ -289,4 +299,21 @@ pub async fn people(on: &impl ConnectionTrait, ids: Vec<String>) -> Result<HashM
     }
     let found = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(on).await;
     Ok(found.map_err(at("find people"))?.into_iter().map(|person| (person.id.clone(), person)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_a_list_is_a_grant_and_a_text_that_is_none_lets_nobody_in() {
+        let grant = Accepted::read("grt_1,usr_a,check_ins wearables,active,1780000000000000").unwrap();
+        assert_eq!((grant.id.as_str(), grant.patient_id.as_str()), ("grt_1", "usr_a"));
+        assert_eq!((grant.permissions.as_str(), grant.status.as_str()), ("check_ins wearables", "active"));
+        assert_eq!(grant.expires_at, Some(1_780_000_000_000_000));
+        assert_eq!(Accepted::read("grt_1,usr_a,wearables,active,").unwrap().expires_at, None);
+        for text in ["", "grt_1,usr_a,wearables,active", "grt_1,usr_a,wearables,active,soon", "a,b,c,d,1,2"] {
+            assert_eq!(Accepted::read(text), None, "{text}");
+        }
+    }
 }
