@@ -160,17 +160,23 @@ fn an_accounts_export_has_its_nights_days_and_watch_files() {
         seen.found,
         [
             "heart_rate 61 at 2024-05-01T00:00:00Z of garmin-2-3",
-            "sleep_duration 6.5 at 2024-05-01T06:30:00Z",
-            "sleep_deep 1 at 2024-05-01T06:30:00Z",
-            "sleep_rem 1.5 at 2024-05-01T06:30:00Z",
-            "sleep_duration 2 at 2024-05-02T06:30:00Z",
-            "sleep_deep 1 at 2024-05-02T06:30:00Z",
             "steps 5459 from 2024-04-30T22:00:00Z",
             "calories 2252.5 from 2024-04-30T22:00:00Z",
             "calories 2252 from 2024-05-01T22:00:00Z",
+            "sleep_duration 6.5 at 2024-05-01T06:30:00Z",
+            "sleep_deep 1 at 2024-05-01T06:30:00Z",
+            "sleep_rem 1.5 at 2024-05-01T06:30:00Z",
+            "hrv 42 at 2024-05-01T06:30:00Z",
+            "sleep_duration 2 at 2024-05-02T06:30:00Z",
+            "sleep_deep 1 at 2024-05-02T06:30:00Z",
             "sleep_duration 2 at 2024-05-31T02:00:00Z of garmin-2-3",
-            "hrv 42 at 2024-05-01T06:30:00Z"
         ]
+    );
+    let nights: Vec<_> = seen.nights.iter().map(|(start, _, rank)| (start.as_str(), *rank)).collect();
+    assert_eq!(
+        nights,
+        [("2024-04-30T23:00:00Z", 0), ("2024-05-01T23:00:00Z", 0), ("2024-05-31T00:00:00Z", 1)],
+        "what the account says counts before what a watch wrote"
     );
     let counts = [reason::SLEEP_IN_ACCOUNT, reason::NAP, reason::INCOMPLETE, reason::AVERAGE, reason::NO_NIGHT]
         .map(|reason| seen.count(reason));
