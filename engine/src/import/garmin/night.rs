@@ -37,17 +37,23 @@ pub(crate) struct Night {
 impl Night {
     /// Gives a night that a watch wrote.
     pub(crate) fn give_of_watch(&self, device: Option<&str>, context: &mut Context<'_>) -> Result<(), Fault> {
-        self.give(RANK_WATCH, None, device, context)
+        self.give(RANK_WATCH, None, None, device, context)
     }
 
-    /// Gives a night of the account, with its heart rate variability in ms.
-    pub(crate) fn give_of_account(&self, hrv_ms: Option<f64>, context: &mut Context<'_>) -> Result<(), Fault> {
-        self.give(RANK_ACCOUNT, hrv_ms, None, context)
+    /// Gives a night of the account, with when that was told and its heart rate variability in ms.
+    pub(crate) fn give_of_account(
+        &self,
+        told_at: Option<i64>,
+        hrv_ms: Option<f64>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
+        self.give(RANK_ACCOUNT, told_at, hrv_ms, None, context)
     }
 
     fn give(
         &self,
         rank: u8,
+        told_at: Option<i64>,
         hrv_ms: Option<f64>,
         device: Option<&str>,
         context: &mut Context<'_>,
@@ -64,11 +70,19 @@ impl Night {
             deep_h: self.deep_s.map(hours),
             rem_h: self.rem_s.map(hours),
             hrv_ms,
-            told_at: None,
+            told_at,
             rank,
             maker: Maker { source: SOURCE, device },
         }))
     }
+}
+
+/// A night of the account.
+#[derive(Debug)]
+struct Filed {
+    night: Night,
+    date: String,
+    told_at: Option<i64>,
 }
 
 /// The nights of an archive.
@@ -76,8 +90,10 @@ impl Night {
 pub(crate) struct Nights {
     /// From watch files, held back until the account's are known.
     watch: Vec<(Night, Option<Rc<str>>)>,
+    /// When the part of the archive was written that is read.
+    pub(crate) written_at: Option<i64>,
     /// The account's, held back until their heart rate variability is known, with the date that they are filed under.
-    account: Vec<(Night, String)>,
+    account: Vec<Filed>,
     /// Ends of the account's nights by their start.
     spans: BTreeMap<i64, i64>,
     /// The account's heart rate variability of a night, by its date, ms.
@@ -102,10 +118,10 @@ impl Nights {
     /// A night of the account, by the date that it is filed under.
     pub(crate) fn account(&mut self, night: Night, date: String, context: &mut Context<'_>) -> Result<(), Fault> {
         if self.account.len() >= HELD_MAX {
-            return night.give_of_account(None, context);
+            return night.give_of_account(self.written_at, None, context);
         }
         self.spans.insert(night.start, night.end);
-        self.account.push((night, date));
+        self.account.push(Filed { night, date, told_at: self.written_at });
         Ok(())
     }
 
@@ -121,10 +137,10 @@ impl Nights {
         let mut hrv = std::mem::take(&mut self.hrv);
         let account = std::mem::take(&mut self.account);
         // From the last on: of two nights of one date that is the one of the date.
-        let mut told: Vec<_> = account.into_iter().rev().map(|(night, date)| (night, hrv.remove(&date))).collect();
+        let mut told: Vec<_> = account.into_iter().rev().map(|filed| (hrv.remove(&filed.date), filed)).collect();
         told.reverse();
-        for (night, hrv_ms) in told {
-            night.give_of_account(hrv_ms, context)?;
+        for (hrv_ms, Filed { night, told_at, .. }) in told {
+            night.give_of_account(told_at, hrv_ms, context)?;
         }
         for (night, device) in std::mem::take(&mut self.watch) {
             if self.is_in_account(&night) {

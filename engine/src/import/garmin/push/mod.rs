@@ -273,7 +273,7 @@ impl Summary {
         if let (Some(end), Some(_)) = (end, deep.or(light)) {
             let asleep_s = [deep, light, rem].iter().flatten().sum();
             let night = Night { start, end, asleep_s, deep_s: deep, rem_s: rem };
-            night.give_of_account(None, context)?;
+            night.give_of_account(None, None, context)?;
         } else {
             context.skipped(reason::INCOMPLETE, &self.name());
         }

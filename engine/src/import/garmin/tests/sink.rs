@@ -14,8 +14,8 @@ pub(crate) struct Seen {
     /// How often, and the first example, by reason.
     pub(crate) skipped: BTreeMap<&'static str, (u32, String)>,
     pub(crate) reached: Vec<u64>,
-    /// Start, end and rank of each night; its points are among `found`.
-    pub(crate) nights: Vec<(String, String, u8)>,
+    /// Start and rank of each night, and when it was told; its points are among `found`.
+    pub(crate) nights: Vec<(String, u8, Option<String>)>,
     /// After so many it wants no more.
     pub(crate) found_max: Option<usize>,
 }
@@ -43,7 +43,7 @@ impl Sink for Seen {
         let at = time::format;
         let line = match found {
             Found::Night(night) => {
-                self.nights.push((at(night.start), at(night.end), night.rank));
+                self.nights.push((at(night.start), night.rank, night.told_at.map(at)));
                 let of = night.maker.device.map(|device| format!(" of {device}")).unwrap_or_default();
                 let line = |(metric, value)| format!("{metric} {value} at {}{of}", at(night.end));
                 self.found.extend(night.points().map(line));
