@@ -369,6 +369,19 @@ async fn a_night_that_its_owner_deletes_is_forgotten_and_can_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_night_that_its_owner_deletes_while_it_is_being_stored_is_gone() {
+    let world = world(Database::new().await).await;
+    // As if the deletion came between the note and the points.
+    world.say("CREATE TRIGGER gone AFTER INSERT ON nights BEGIN DELETE FROM nights; END").await;
+    world.sleep(&[summary(0, 7, 5, Some(2))]).await;
+    assert_eq!((nights(&world).await, known(&world).await), (vec![], vec![]));
+    assert_eq!(world.points("sleep_deep").await, []);
+    world.say("DROP TRIGGER gone").await;
+    world.sleep(&[summary(0, 7, 5, Some(2))]).await;
+    assert_eq!(nights(&world).await, [night("07:00", 7.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn imports_and_pushes_of_one_night_at_once_leave_one() {
     Box::pin(at_once(Database::new().await)).await;
 }
