@@ -1,7 +1,7 @@
 //! Files of watches and phones, read into points: what the importers of the makers' formats have in common.
 //!
 //! ```text
-//! file ─▶ importer (one per maker, streaming) ─▶ Sink: samples, pieces of a day, totals of a day, what was skipped
+//! file ─▶ importer (one per maker, streaming) ─▶ Sink: samples, nights, pieces and totals of days, what was skipped
 //! ```
 //!
 //! An importer is deterministic: the same bytes give the same calls in the same order, so that an import can be taken up
@@ -21,6 +21,8 @@ mod withdraw;
 
 use std::fmt;
 
+pub use self::withdraw::Withdrawn;
+
 /// Who measured: the source and the device, as they are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Maker<'a> {
@@ -37,10 +39,52 @@ pub struct Sample<'a> {
     pub metric: &'static str,
     /// In the metric's canonical unit; the sink checks the bounds.
     pub value: f64,
-    /// Where the contract wants it: a sample's start, a sleep's end. Microseconds UTC.
+    /// The sample's start, microseconds UTC.
     pub recorded_at: i64,
     /// Who measured it.
     pub maker: Maker<'a>,
+}
+
+/// What is stored of a night, by the order of [`Night::values`].
+pub const NIGHT_METRICS: [&str; 4] = ["sleep_duration", "sleep_deep", "sleep_rem", "hrv"];
+
+/// A sleep, of a night or a nap. All of its points stand at its end.
+///
+/// A night is told again when more is known of it: with a later end, with another start, by another device. Whoever stores
+/// it takes back what it takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Night<'a> {
+    /// The first microsecond asleep, UTC; as long before the end as the sleep is where nobody says it.
+    pub start: i64,
+    /// The first microsecond awake for good, UTC.
+    pub end: i64,
+    /// Hours asleep.
+    pub asleep_h: f64,
+    /// Hours of deep sleep; `None` where the maker knows no stages.
+    pub deep_h: Option<f64>,
+    /// Hours of REM sleep; `None` where the maker knows no stages.
+    pub rem_h: Option<f64>,
+    /// Heart rate variability of the whole night, RMSSD in ms.
+    pub hrv_ms: Option<f64>,
+    /// When the file was made that tells it, microseconds UTC; `None` where it does not say.
+    pub told_at: Option<i64>,
+    /// Where nights overlap, one of a lower rank counts whenever it was told: 0 for what its owner sees and corrects, 1 for
+    /// what a watch wrote by itself.
+    pub rank: u8,
+    /// Who measured it.
+    pub maker: Maker<'a>,
+}
+
+impl Night<'_> {
+    /// What is stored, by [`NIGHT_METRICS`].
+    pub fn values(&self) -> [Option<f64>; NIGHT_METRICS.len()] {
+        [Some(self.asleep_h), self.deep_h, self.rem_h, self.hrv_ms]
+    }
+
+    /// What is stored: metric and value.
+    pub fn points(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        NIGHT_METRICS.into_iter().zip(self.values()).filter_map(|(metric, value)| Some((metric, value?)))
+    }
 }
 
 /// What the pieces of a day add up to.
@@ -138,6 +182,8 @@ pub struct DayTotal<'a> {
 pub enum Found<'a> {
     /// A value.
     Sample(Sample<'a>),
+    /// A sleep.
+    Night(Night<'a>),
     /// A part of a day's total.
     Piece(Piece<'a>),
     /// What a counter of the day shows.

@@ -22,8 +22,17 @@ const BATCH_POINTS: usize = 16_384;
 struct Withdrawal<'a> {
     user: UserId,
     metric: &'a str,
-    moments: &'a [i64],
+    points: &'a [Withdrawn],
     maker: Maker<'a>,
+}
+
+/// A point that is taken back, of a metric and a maker that are known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Withdrawn {
+    /// Where it stands, microseconds UTC.
+    pub at: i64,
+    /// What it says; a point that says something else is somebody else's. `None` for whatever stands there.
+    pub value: Option<f64>,
 }
 
 /// What else is there.
@@ -35,8 +44,8 @@ struct Others {
 }
 
 impl Engine {
-    /// Deletes the points of a metric that one maker has at some moments (microseconds UTC, sorted). What else lies
-    /// between the first and the last of them stays, whatever is killed when: it is stored again before anything is
+    /// Deletes some points of a metric that one maker has, given in the order of their moments. What else lies between the
+    /// first and the last of them stays, whatever is killed when: it is stored again before anything is
     /// deleted. A write of the same identity that is accepted in just that step loses against the value that it replaces.
     ///
     /// Blocks; not for async code.
@@ -48,12 +57,12 @@ impl Engine {
         runtime: &Handle,
         user: UserId,
         metric: &str,
-        moments: &[i64],
+        points: &[Withdrawn],
         maker: Maker<'_>,
     ) -> Result<()> {
-        let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return Ok(()) };
-        let times = TimeRange { start: *first, end: last.saturating_add(1) };
-        let withdrawal = Withdrawal { user, metric, moments, maker };
+        let (Some(first), Some(last)) = (points.first(), points.last()) else { return Ok(()) };
+        let times = TimeRange { start: first.at, end: last.at.saturating_add(1) };
+        let withdrawal = Withdrawal { user, metric, points, maker };
         let others = |snapshot| runtime.block_on(self.others(snapshot, withdrawal, times));
         if others(self.storage().snapshot())?.found == 0 {
             return Ok(());
@@ -75,6 +84,12 @@ impl Engine {
 }
 
 impl Withdrawal<'_> {
+    fn names(&self, at: i64, value: f64, maker: Maker<'_>) -> bool {
+        let from = self.points.partition_point(|point| point.at < at);
+        let here = self.points.iter().skip(from).take_while(|point| point.at == at);
+        maker == self.maker && here.into_iter().any(|point| point.value.is_none_or(|said| is_same(said, value)))
+    }
+
     /// Adds the points that stay, and counts those that do not.
     fn divide(&self, batch: &RecordBatch, stay: &mut Collector, others: &mut Others) -> Result<()> {
         let column = |nth: usize| batch.columns().get(nth);
@@ -89,10 +104,11 @@ impl Withdrawal<'_> {
         let (sources, devices) = (texts(window::SOURCE, "source")?, texts(window::DEVICE, "source_device_id")?);
         for row in 0..batch.num_rows() {
             let device = devices.is_valid(row).then(|| devices.value(row));
-            let (at, maker) = (times.value(row), Maker { source: sources.value(row), device });
-            if maker == self.maker && self.moments.binary_search(&at).is_ok() {
+            let (at, value, maker) =
+                (times.value(row), values.value(row), Maker { source: sources.value(row), device });
+            if self.names(at, value, maker) {
                 others.found += 1;
-            } else if stay.push(self.metric, values.value(row), at, maker).is_err() {
+            } else if stay.push(self.metric, value, at, maker).is_err() {
                 // Only where the catalogue's bounds have become narrower since it was stored.
                 return Err(Error::Storage(storage::Error::Batch { what: "a point beside it cannot be stored again" }));
             } else if stay.len() >= BATCH_POINTS {
@@ -101,4 +117,9 @@ impl Withdrawal<'_> {
         }
         Ok(())
     }
+}
+
+/// As it was stored: there is one zero.
+fn is_same(said: f64, stored: f64) -> bool {
+    (said + 0.0).to_bits() == stored.to_bits()
 }

@@ -1,14 +1,15 @@
-//! What a person deletes is no part of later totals: pieces go with their points, totals of makers with theirs.
+//! What a person deletes is no part of later totals: pieces go and nights with their points, totals of makers with theirs.
 
 use engine::import::Daily;
 use engine::time::DAY_US;
 use storage::{TimeRange, UserId};
 
 use super::Imports;
+use super::nights::{self, NIGHT_US_MAX};
 use super::packed;
 use crate::control;
 use crate::control::entities::day_piece;
-use crate::control::repository::{days, users};
+use crate::control::repository::{days, nights as rows, users};
 
 /// Longest range whose rows are read at once, days.
 const DAYS_AT_ONCE: i64 = 64;
@@ -29,7 +30,22 @@ impl Imports {
                 self.forget_pieces(user, daily, times).await?;
             }
         }
+        if nights::is_of_night(metric) {
+            self.forget_nights(user, metric, times).await?;
+        }
         Ok(())
+    }
+
+    async fn forget_nights(&self, user: UserId, metric: &str, times: TimeRange) -> control::Result<()> {
+        let (ends, reach_us) = (times.start..times.end, NIGHT_US_MAX);
+        let write = self.control().write().await?;
+        users::hold(write.on(), user.as_str()).await?;
+        if metric == "sleep_duration" {
+            rows::forget(write.on(), user.as_str(), ends, reach_us).await?;
+        } else {
+            rows::forget_value(write.on(), user.as_str(), metric, ends, reach_us).await?;
+        }
+        write.commit().await
     }
 
     async fn forget_pieces(&self, user: UserId, daily: Daily, times: TimeRange) -> control::Result<()> {

@@ -1,20 +1,21 @@
-//! What an importer finds, sorted by where it goes: points into batches, pieces and totals of days to be kept.
+//! What an importer finds, sorted by where it goes: points into batches; nights, pieces and totals of days to be kept.
 
 use std::fmt;
 
 use engine::import::batch::{Collector, Refusal};
 use engine::import::day::PIECE_US_MAX;
-use engine::import::{Daily, DayTotal, Found, Maker, Piece, Reading, Sample};
+use engine::import::{self, Daily, DayTotal, Found, Maker, NIGHT_METRICS, Piece, Reading, Sample};
 use engine::{Catalogue, Engine, time};
 use storage::{PointBatch, UserId};
 
+use super::nights::{Heard, NIGHT_US_MAX, Night};
 use super::packed::Item;
 use super::report::{Report, Tally};
 
 /// Points of one batch: few enough that the log is not held up by one.
 const BATCH_POINTS: usize = 16_384;
 
-/// Pieces that are kept together, in one transaction.
+/// Nights, pieces and totals that are kept together, in one transaction.
 const HELD_MAX: usize = 16_384;
 
 /// Furthest that local time is from UTC, seconds.
@@ -36,6 +37,10 @@ pub(super) struct Owner {
 }
 
 impl Owner {
+    fn of(maker: Maker<'_>) -> Self {
+        Self { source: maker.source.to_owned(), device: maker.device.unwrap_or_default().to_owned() }
+    }
+
     pub(super) fn maker(&self) -> Maker<'_> {
         Maker { source: &self.source, device: (!self.device.is_empty()).then_some(self.device.as_str()) }
     }
@@ -76,6 +81,7 @@ pub(super) struct Intake {
     user: UserId,
     catalogue: Catalogue,
     collector: Collector,
+    nights: Vec<Heard>,
     days: Days,
     owner: usize,
     tally: Tally,
@@ -86,13 +92,15 @@ impl Intake {
     pub(super) fn new(engine: &Engine, user: UserId, report: Report) -> Self {
         let catalogue = engine.catalogue().clone();
         let tally = Tally::new(&catalogue, report);
-        Self { user, collector: engine.collector(), catalogue, days: Days::default(), owner: 0, tally }
+        let (nights, days) = (Vec::new(), Days::default());
+        Self { user, collector: engine.collector(), catalogue, nights, days, owner: 0, tally }
     }
 
     /// Takes something, or notes why not.
     pub(super) fn found(&mut self, found: Found<'_>) {
         let taken = match found {
             Found::Sample(sample) => self.sample(&sample),
+            Found::Night(night) => self.night(&night),
             Found::Piece(piece) => self.piece(&piece),
             Found::Reading(reading) => self.reading(&reading),
             Found::DayTotal(total) => self.total(&total),
@@ -111,6 +119,25 @@ impl Intake {
         let Sample { metric, value, recorded_at, maker } = *sample;
         let place = self.collector.push(metric, value, recorded_at, maker).map_err(Refusal::reason)?;
         self.tally.take(place, 1);
+        Ok(())
+    }
+
+    /// Holds a night. Its points are counted when it is kept, and stands.
+    fn night(&mut self, found: &import::Night<'_>) -> Result<(), &'static str> {
+        let import::Night { start, end, told_at, rank, maker, .. } = *found;
+        self.collector.check("sleep_duration", found.asleep_h, end).map_err(Refusal::reason)?;
+        Collector::check_maker(maker).map_err(Refusal::reason)?;
+        let mut values = found.values();
+        for (metric, value) in NIGHT_METRICS.into_iter().zip(&mut values) {
+            let Some(said) = *value else { continue };
+            if let Err(refusal) = self.collector.check(metric, said, end) {
+                self.tally.skip(refusal.reason(), &format_args!("{metric} {said} at {}", time::format(end)));
+                *value = None;
+            }
+        }
+        let start = start.clamp(end.saturating_sub(NIGHT_US_MAX), end.saturating_sub(1));
+        let owner = Owner::of(maker);
+        self.nights.push(Heard { night: Night { owner, start, end, told_at: 0, rank, values }, told_at });
         Ok(())
     }
 
@@ -157,14 +184,13 @@ impl Intake {
             found
         } else {
             Collector::check_maker(maker)?;
-            let device = maker.device.unwrap_or_default().to_owned();
-            self.days.owners.push(Owner { source: maker.source.to_owned(), device });
+            self.days.owners.push(Owner::of(maker));
             self.days.owners.len() - 1
         };
         Ok(self.owner)
     }
 
-    /// A point of a piece or of a total that was made here. Counted by the caller, if at all.
+    /// A point of a night, of a piece or of a total that was made here. Counted by the caller, if at all.
     pub(super) fn point(&mut self, metric: &str, value: f64, at: i64, maker: Maker<'_>) -> Option<u16> {
         match self.collector.push(metric, value, at, maker) {
             Ok(place) => Some(place),
@@ -198,9 +224,15 @@ impl Intake {
         self.collector.take(self.user)
     }
 
-    /// Whether so much waits to be kept of days that it should be.
+    /// Whether so much waits to be kept of nights and days that it should be.
     pub(super) fn is_full(&self) -> bool {
-        self.days.held.len() + self.days.said.len() >= HELD_MAX || self.days.owners.len() >= OWNERS_MAX
+        let held = self.days.held.len() + self.days.said.len() + self.nights.len();
+        held >= HELD_MAX || self.days.owners.len() >= OWNERS_MAX
+    }
+
+    /// The nights that were found; the intake forgets them.
+    pub(super) fn nights(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.nights)
     }
 
     /// What is to be kept of days; the intake forgets it.
@@ -222,6 +254,7 @@ impl fmt::Display for Example<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (metric, value, at) = match self.0 {
             Found::Sample(sample) => (sample.metric, sample.value, sample.recorded_at),
+            Found::Night(night) => ("sleep_duration", night.asleep_h, night.end),
             Found::Piece(piece) => (piece.daily.piece_metric(), piece.value, piece.start),
             Found::Reading(reading) => (reading.daily.piece_metric(), reading.value, reading.at),
             Found::DayTotal(total) => (total.daily.total_metric(), total.value, total.start),

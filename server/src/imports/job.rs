@@ -17,8 +17,9 @@ use tokio::runtime::Handle;
 use super::append::{Appender, Patience};
 use super::halt::Halt;
 use super::intake::Intake;
+use super::nights::Telling;
 use super::report::{Report, Skipped};
-use super::{Failure, Imports, Person, keep, totals};
+use super::{Failure, Imports, Person, keep, nights, totals};
 use crate::control::entities::import;
 use crate::control::repository::imports::{self, Advance};
 
@@ -182,7 +183,7 @@ impl<'a> Reading<'a> {
             self.out.send(batch)?;
         }
         let _turn = self.all.turn(&self.person);
-        keep_days(&self.person, &mut self.intake, &mut self.out)?;
+        keep(&self.person, &mut self.intake, &mut self.out, Telling::InFile)?;
         self.out.drain()?;
         let advance = Advance {
             bytes_read: i64::try_from(self.bytes).unwrap_or(i64::MAX),
@@ -273,8 +274,9 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Keeps what was found of days, and hands on the points of pieces.
-pub(super) fn keep_days(person: &Person, intake: &mut Intake, out: &mut Appender) -> Result<(), Failure> {
+/// Keeps what was found of nights and days, and hands on their points.
+pub(super) fn keep(person: &Person, intake: &mut Intake, out: &mut Appender, telling: Telling) -> Result<(), Failure> {
+    nights::keep(person, intake, out, telling)?;
     let days = intake.days();
     if !days.held.is_empty() {
         let kept = person.wait(keep::keep(person, &days))?;

@@ -3,7 +3,7 @@
 //! ```text
 //! upload ─▶ file in the data directory, row `queued` ─▶ runner ─▶ a thread of low priority ─▶ importer (engine::import)
 //!                                                                    │ points ─▶ log, acknowledged
-//!                                                                    └ pieces of days ─▶ control database ─▶ totals
+//!                                                                    └ nights, pieces of days ─▶ control database ─▶ totals
 //! push ─▶ the same, in one go
 //! ```
 //!
@@ -21,6 +21,7 @@ mod halt;
 mod intake;
 mod job;
 mod keep;
+mod nights;
 mod packed;
 mod person;
 pub(crate) mod push;

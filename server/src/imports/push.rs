@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::append::Appender;
 use super::intake::Intake;
+use super::nights::Telling;
 use super::{APPLE_HEALTH, Failure, GARMIN, Imports, Report, job, totals};
 use crate::error::ApiError;
 use crate::extract::Payload;
@@ -79,7 +80,7 @@ fn take(imports: &Imports, user: UserId, pusher: Pusher, body: &[u8], runtime: H
     if let Some(batch) = intake.rest().map_err(Failure::from)? {
         out.send(batch)?;
     }
-    job::keep_days(&person, &mut intake, &mut out)?;
+    job::keep(&person, &mut intake, &mut out, Telling::Now)?;
     out.drain()?;
     drop(turn);
     totals::settle(imports, &person, &mut intake, &mut out)?;

@@ -127,7 +127,7 @@ async fn two_imports_at_once_let_requests_through() {
 }
 
 /// A zip with one member, as Python writes it.
-fn zip(folder: &Path, name: &str, script: &str) -> Vec<u8> {
+pub(crate) fn zip(folder: &Path, name: &str, script: &str) -> Vec<u8> {
     let path = folder.join("made.zip");
     let program = format!(
         "import sys, zipfile, io\nwith zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as archive:\n    {script}\n"

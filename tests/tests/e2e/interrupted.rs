@@ -133,7 +133,7 @@ fn walks(days: i64) -> String {
 }
 
 /// Does something in the server's database from beside it, which every process with the file may; what a query answers.
-fn sql(server: &Server, statement: &str) -> String {
+pub(crate) fn sql(server: &Server, statement: &str) -> String {
     let program = "import sqlite3, sys\nopen = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)\n\
                    print(open.execute(sys.argv[2]).fetchall())";
     let database = server.data_dir().join("control.db");

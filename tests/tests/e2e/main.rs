@@ -26,6 +26,8 @@ mod imports;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
+mod nights;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod setup;

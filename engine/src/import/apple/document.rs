@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <HealthData>                      depth 1
+//!   <ExportDate …/>                 when the phone wrote it
 //!   <Record …/>                     depth 2: what is taken
 //!   <Record …>                      with its beats below
 //!     <HeartRateVariabilityMetadataList><InstantaneousBeatsPerMinute …/>…
@@ -132,6 +133,11 @@ impl Document {
                     Parent::Record
                 }
                 "Correlation" => Parent::Correlation,
+                "ExportDate" => {
+                    let date = Attributes::of(element).map_err(|what| broken(at, what.to_owned()))?;
+                    self.records.exported(&date);
+                    Parent::Other
+                }
                 other => {
                     leave(other, sink);
                     Parent::Other
@@ -153,7 +159,7 @@ impl Document {
 /// Counts an element that is no record.
 fn leave(name: &str, sink: &mut dyn Sink) {
     let reason = match name {
-        "ExportDate" | "Me" => return,
+        "Me" => return,
         "Workout" => "workouts, whose heart rate and energy stand among the records",
         "ActivitySummary" => "summaries of activity rings, as totals are made of the records",
         "ClinicalRecord" => "clinical records, which are no metric here",

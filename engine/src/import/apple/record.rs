@@ -109,6 +109,8 @@ pub(super) struct Records {
     beating: Option<Beating>,
     /// Records of a type stand together: the last type's name, and what it is.
     last: Option<(String, Kind)>,
+    /// When the phone wrote the document, microseconds UTC.
+    exported_at: Option<i64>,
 }
 
 const NO_TIME: &str = "records whose time cannot be read";
@@ -131,6 +133,11 @@ impl Records {
                 Ok(())
             }
         }
+    }
+
+    /// The document says when it was written.
+    pub(super) fn exported(&mut self, date: &Attributes<'_>) {
+        self.exported_at = self.starts.read(date.value).map(|date| date.at);
     }
 
     /// Takes a beat of the record that was taken last.
@@ -156,7 +163,7 @@ impl Records {
     /// The document ended, or broke off: gives the nights.
     pub(super) fn finish(self, is_broken: bool, sink: &mut dyn Sink) -> Result<(), Fault> {
         let is_cut_off = is_broken && self.last.is_some_and(|(_, kind)| kind == Kind::Sleep);
-        self.sleep.finish(&self.makers, is_cut_off, sink)
+        self.sleep.finish(&self.makers, self.exported_at, is_cut_off, sink)
     }
 
     #[inline]

@@ -14,6 +14,8 @@ pub(in crate::import) struct Seen {
     pub(in crate::import) found: Vec<String>,
     pub(in crate::import) skipped: Vec<(&'static str, String)>,
     pub(in crate::import) reached: Vec<u64>,
+    /// Start, end, and when it was told, of each night; its points are among `found`.
+    pub(in crate::import) nights: Vec<(i64, i64, Option<i64>)>,
     /// After how many finds it wants no more.
     pub(in crate::import) patience: Option<usize>,
 }
@@ -31,6 +33,12 @@ impl Sink for Seen {
         }
         let named = |maker: crate::import::Maker<'_>| format!("{} [{}]", maker.source, maker.device.unwrap_or("-"));
         let at = crate::time::format;
+        if let Found::Night(night) = found {
+            self.nights.push((night.start, night.end, night.told_at));
+            let line = |(metric, value)| format!("{metric} {value} at {} by {}", at(night.end), named(night.maker));
+            self.found.extend(night.points().map(line));
+            return Ok(());
+        }
         let text = if let Found::Sample(sample) = found {
             let Sample { metric, value, recorded_at, maker } = sample;
             format!("{metric} {value} at {} by {}", at(recorded_at), named(maker))

@@ -52,11 +52,11 @@ pub(super) fn begins(head: &[u8]) -> bool {
 /// Who reads the parts of archives.
 pub(super) trait Reader {
     /// Reads what a part holds, as far as it is of use. `path` is where it is: the archives around it, the outermost
-    /// first, and its own name.
+    /// first, and its own name; `written_at` is when it was written, microseconds UTC give or take a day, if the archive says.
     ///
     /// # Errors
     /// [`Fault::Broken`] with the offset in the part becomes a flaw of it; anything else ends the reading.
-    fn part(&mut self, path: &[String], content: &mut dyn Read) -> Result<(), Fault>;
+    fn part(&mut self, path: &[String], written_at: Option<i64>, content: &mut dyn Read) -> Result<(), Fault>;
 
     /// Notes what is wrong with a part; the next one is read.
     fn flaw(&mut self, path: &[String], flaw: Flaw<'_>);
@@ -85,6 +85,8 @@ pub(super) enum Flaw<'a> {
 pub(super) struct Archives<'a> {
     reader: &'a mut dyn Reader,
     path: Vec<String>,
+    /// When the part at hand was written.
+    written_at: Option<i64>,
     parts: u32,
     /// What was read of the file itself.
     read_bytes: Rc<Cell<u64>>,
@@ -95,7 +97,7 @@ pub(super) struct Archives<'a> {
 impl<'a> Archives<'a> {
     /// Archives of a file; `read_bytes` is kept by whoever reads it.
     pub(super) fn new(reader: &'a mut dyn Reader, read_bytes: Rc<Cell<u64>>) -> Self {
-        Self { reader, path: Vec::new(), parts: 0, read_bytes, inflated_bytes: Rc::default() }
+        Self { reader, path: Vec::new(), written_at: None, parts: 0, read_bytes, inflated_bytes: Rc::default() }
     }
 
     /// Reads an archive to its directory, or to its end.
@@ -110,6 +112,7 @@ impl<'a> Archives<'a> {
                 return Err(broken(source.at, format!("more than {PARTS_MAX} parts")));
             }
             self.path.push(part.name.clone());
+            self.written_at = part.written_at;
             let outcome = self.part(&part, &mut source);
             self.path.pop();
             outcome?;
@@ -202,7 +205,7 @@ impl<'a> Archives<'a> {
             return Ok(());
         }
         if extension(name).as_deref() != Some("zip") {
-            return self.reader.part(&self.path, content);
+            return self.reader.part(&self.path, self.written_at, content);
         }
         if self.path.len() >= DEPTH_MAX {
             self.flaw(Flaw::TooDeep);

@@ -6,6 +6,7 @@
 //! | 4..6   | version        | not needed                                                            |
 //! | 6..8   | flags          | bit 0: encrypted; bit 3: sums and sizes stand behind the content      |
 //! | 8..10  | method         | 0: stored, 8: deflated                                                |
+//! | 10..14 | time, date     | when it was written, in local time of nobody knows where               |
 //! | 14..18 | checksum       | CRC-32 of the content                                                 |
 //! | 18..22 | packed size    | 2^32 - 1: in the extra field 1, 64 bits, behind the other size        |
 //! | 22..26 | size           | as above                                                              |
@@ -21,6 +22,9 @@ use super::super::Fault;
 use super::{Counted, broken};
 
 const HEADER_BYTES: usize = 30;
+
+/// January 1, 1980.
+const FIRST_DAY: u16 = 1 << 5 | 1;
 
 /// So much of a name is shown.
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -51,6 +55,8 @@ pub(super) struct Part {
     pub(super) sum: u32,
     /// `None` where it stands behind the content only.
     pub(super) compressed_bytes: Option<u64>,
+    /// Microseconds UTC, as if local time were that; `None` where no date stands.
+    pub(super) written_at: Option<i64>,
 }
 
 /// Reads the next part's header; `None` at the directory.
@@ -93,7 +99,19 @@ pub(super) fn next(source: &mut Counted<'_>) -> Result<Option<Part>, Fault> {
         has_descriptor,
         sum: word(14),
         compressed_bytes,
+        written_at: written_at(half(12), half(10)),
     }))
+}
+
+/// Seven bits of years since 1980, four of the month, five of the day; five of hours, six of minutes, five of two seconds.
+fn written_at(date: u16, time: u16) -> Option<i64> {
+    // Tools that know no time write nothing, or the first day that there is.
+    if date <= FIRST_DAY {
+        return None;
+    }
+    let (year, month, day) = (1980 + (date >> 9), date >> 5 & 15, date & 31);
+    let (hour, minute, second) = (time >> 11, time >> 5 & 63, (time & 31) * 2);
+    crate::time::parse(&format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
 }
 
 /// The packed size of 64 bits, behind the size if that has 64 bits too.
@@ -173,6 +191,7 @@ mod tests {
             has_descriptor: true,
             sum: 0,
             compressed_bytes: None,
+            written_at: None,
         };
         let mark: &[u8] = if is_marked { DESCRIPTOR } else { b"" };
         let bytes = [mark, &7_u32.to_le_bytes(), sizes, b"PK\x01\x02"].concat();
@@ -180,6 +199,15 @@ mod tests {
         let sum = descriptor(&mut source, &part, Some((inflated_bytes, 7)))?;
         assert_eq!(sum, Some(7));
         Ok(source.at)
+    }
+
+    #[test]
+    fn a_part_is_as_old_as_its_header_says_if_it_says_so() {
+        let at = |date, time| written_at(date, time).map(crate::time::format);
+        assert_eq!(at(0x58A4, 0x3B2F), Some("2024-05-04T07:25:30Z".to_owned()));
+        for (date, time) in [(0, 0), (FIRST_DAY, 0), (0x58A0, 0), (0x59A4, 0), (0x58A4, 0xFFFF)] {
+            assert_eq!(at(date, time), None, "{date:x} {time:x}");
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ struct Seen {
 }
 
 impl Reader for Seen {
-    fn part(&mut self, path: &[String], content: &mut dyn Read) -> Result<(), Fault> {
+    fn part(&mut self, path: &[String], _: Option<i64>, content: &mut dyn Read) -> Result<(), Fault> {
         // Of a large part the beginning is enough; the archive reads the rest.
         let mut text = Vec::new();
         let read = content.take(4_096).read_to_end(&mut text);

@@ -141,7 +141,7 @@ impl Sleep {
             return Ok(());
         };
         let night = Night { start, end, asleep_s, deep_s: deep, rem_s: rem };
-        nights.account(&night, date.to_owned(), context)
+        nights.account(night, date.to_owned(), context)
     }
 }
 

@@ -15,9 +15,10 @@ pub(super) struct Parts<'a, 's> {
 }
 
 impl archive::Reader for Parts<'_, '_> {
-    fn part(&mut self, path: &[String], content: &mut dyn Read) -> Result<(), Fault> {
+    fn part(&mut self, path: &[String], written_at: Option<i64>, content: &mut dyn Read) -> Result<(), Fault> {
         let name = path.last().map(String::as_str).unwrap_or_default();
         path.clone_into(&mut self.context.parts);
+        self.nights.written_at = written_at;
         let read = if archive::extension(name).as_deref() == Some("fit") {
             map::read(content, &mut map::Asleep::Held(self.nights), self.context)
         } else if let Some(kind) = account::Kind::of(&archive::file_name(name)) {

@@ -56,6 +56,8 @@ pub(super) struct Entry<'a> {
     pub(super) core: Number,
     pub(super) deep: Number,
     pub(super) rem: Number,
+    #[serde(rename = "sleepStart", borrow)]
+    pub(super) sleep_start: Text<'a>,
     #[serde(rename = "sleepEnd", borrow)]
     pub(super) sleep_end: Text<'a>,
     #[serde(rename = "sleepSource", borrow)]

@@ -18,7 +18,7 @@
 //!   local midnight are days, all at full hours hours, all at full minutes minutes, and anything else moments. Dates a week
 //!   or more apart are totals of weeks or months, which belong to no day, and are skipped. The hour behind a midnight may
 //!   come alone, and looks like a day: [`shorten`] finds it when the hours behind it are known.
-//! - **Sleep** that the app has added up is taken as it says, at `sleepEnd`. Single intervals (`startDate`, `endDate`,
+//! - **Sleep** that the app has added up is taken as it says, from `sleepStart` to `sleepEnd`. Single intervals (`startDate`, `endDate`,
 //!   `value`) become nights as those of an export do, out of what one body holds.
 //!
 //! A body that is no JSON gives nothing: it is sent again as a whole.
@@ -34,7 +34,7 @@ use super::apple::sleep::{Sleep, Stage};
 use super::apple::unit::{UNKNOWN_UNIT, energy, rate, temperature};
 use super::apple::{STRAND_ACTIVE, STRAND_BASAL};
 use super::day::Counted;
-use super::{Daily, Fault, Found, Maker, Piece, Sample, Sink, Stop};
+use super::{Daily, Fault, Found, Maker, Night, Piece, Sample, Sink, Stop};
 use crate::catalogue::Conversion;
 use crate::time::{DAY_US, HOUR_US, MINUTE_US, SECOND_US};
 
@@ -64,7 +64,7 @@ pub fn read(body: &[u8], sink: &mut dyn Sink) -> Result<(), Fault> {
     for metric in &parsed.data.metrics {
         reader.metric(metric, sink)?;
     }
-    reader.sleep.finish(&reader.makers, false, sink)?;
+    reader.sleep.finish(&reader.makers, None, false, sink)?;
     sink.reached(u64::try_from(body.len()).unwrap_or(u64::MAX))?;
     Ok(())
 }
@@ -228,17 +228,23 @@ impl Reader {
         let Some(asleep) = asleep(entry).filter(|asleep| *asleep > 0.0) else { return Ok(Err(NO_VALUE)) };
         let source = if entry.source.0.is_empty() { &entry.sleep_source.0 } else { &entry.source.0 };
         let device = device(source);
-        let mut give = |metric: &'static str, value: Option<f64>| {
-            let Some(value) = value else { return Ok(()) };
-            let maker = Maker { source: SOURCE, device: device.as_deref() };
-            sink.found(Found::Sample(Sample { metric, value: conversion.apply(value), recorded_at: end.at, maker }))
-        };
         // A source without stages is sent with zeros for all of them.
         let has_stages =
             [entry.core, entry.deep, entry.rem].iter().any(|stage| stage.0.is_some_and(|stage| stage > 0.0));
-        give("sleep_duration", Some(asleep))?;
-        give("sleep_deep", entry.deep.0.filter(|_| has_stages))?;
-        give("sleep_rem", entry.rem.0.filter(|_| has_stages))?;
+        let stage = |stage: Option<f64>| stage.filter(|_| has_stages).map(|hours| conversion.apply(hours));
+        let asleep_h = conversion.apply(asleep);
+        let start = self.dates.read(&entry.sleep_start.0).map(|start| start.at).filter(|start| *start < end.at);
+        sink.found(Found::Night(Night {
+            start: start.unwrap_or_else(|| start_of(end.at, asleep_h)),
+            end: end.at,
+            asleep_h,
+            deep_h: stage(entry.deep.0),
+            rem_h: stage(entry.rem.0),
+            hrv_ms: None,
+            told_at: None,
+            rank: 0,
+            maker: Maker { source: SOURCE, device: device.as_deref() },
+        }))?;
         Ok(Ok(()))
     }
 
@@ -266,6 +272,14 @@ impl Reader {
         let maker = self.makers.number_of(origin).ok_or(TOO_MANY_MAKERS)?;
         self.sleep.add(start.at, end.at, stage, maker)
     }
+}
+
+/// When a sleep without a pause began.
+#[expect(clippy::cast_possible_truncation, reason = "a number that saturates, before which no night is taken")]
+fn start_of(end: i64, asleep_h: f64) -> i64 {
+    #[expect(clippy::cast_precision_loss, reason = "an hour is exact")]
+    let asleep_us = (asleep_h * HOUR_US as f64) as i64;
+    end.saturating_sub(asleep_us)
 }
 
 /// The device of a source, if it is one.

@@ -6,9 +6,9 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::*;
 use crate::access::audit;
-use crate::control::entities::{bulk_file, bulk_job, day_piece, day_total, smart_client};
+use crate::control::entities::{bulk_file, bulk_job, day_piece, day_total, night, smart_client};
 use crate::control::pages::TRAILS;
-use crate::control::repository::{bulk, days, erasures, smart};
+use crate::control::repository::{bulk, days, erasures, nights, smart};
 
 const PATH: &str = "/users/me";
 
@@ -161,10 +161,26 @@ async fn keep_days(stage: &Stage, person: &Person) {
         is_settled: 1,
     };
     let origin = "pieces".to_owned();
+    let night = night::Model {
+        user_id: user_id.clone(),
+        sender: sender.clone(),
+        ended_at: 2,
+        began_at: 1,
+        source: "watch".to_owned(),
+        device: String::new(),
+        told_at: 2,
+        rank: 0,
+        asleep_h: 1.0,
+        deep_h: None,
+        rem_h: None,
+        hrv_ms: None,
+        is_stored: 1,
+    };
     let total = day_total::Model { user_id, sender, daily, day: 20_000, start: 1, value: 2.0, origin };
     let write = stage.state.control.write().await.unwrap();
     days::put_pieces(write.on(), vec![piece]).await.unwrap();
     days::put_totals(write.on(), &[total]).await.unwrap();
+    nights::put(write.on(), vec![night]).await.unwrap();
     write.commit().await.unwrap();
 }
 

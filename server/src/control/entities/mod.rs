@@ -19,6 +19,7 @@ pub mod event;
 pub mod fhir_key;
 pub mod grant;
 pub mod import;
+pub mod night;
 pub mod otp;
 pub mod refresh_token;
 pub mod session;

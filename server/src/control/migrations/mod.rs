@@ -12,6 +12,7 @@ mod m009_smart;
 mod m010_notices;
 mod m011_fhir;
 mod m012_sql;
+mod m013_nights;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m010_notices::Migration),
             Box::new(m011_fhir::Migration),
             Box::new(m012_sql::Migration),
+            Box::new(m013_nights::Migration),
         ]
     }
 }

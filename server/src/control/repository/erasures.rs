@@ -8,7 +8,7 @@ use super::super::entities::{
     api_key, bulk_file, bulk_job, check_in, grant, import, otp, refresh_token, session, smart_client, symptom, user,
 };
 use super::super::error::{Result, at};
-use super::{audit_many, days, outbox};
+use super::{audit_many, days, nights, outbox};
 
 /// Unfinished erasures that are taken up at once.
 const PENDING_MAX: u64 = 100;
@@ -49,6 +49,7 @@ async fn remove_rows(on: &impl ConnectionTrait, person: &user::Model, codes: &[V
     let imports = import::Entity::delete_many().filter(import::Column::UserId.eq(id));
     imports.exec(on).await.map_err(at("erase imports"))?;
     days::erase(on, id).await?;
+    nights::erase(on, id).await?;
     let keys = api_key::Entity::delete_many().filter(api_key::Column::UserId.eq(id));
     keys.exec(on).await.map_err(at("erase API keys"))?;
     let files = bulk_file::Entity::delete_many().filter(bulk_file::Column::PatientId.eq(id));

@@ -13,6 +13,7 @@ pub mod fhir_keys;
 pub mod grants;
 pub mod imports;
 pub mod leases;
+pub mod nights;
 pub mod notices;
 pub mod otps;
 pub mod outbox;

@@ -2,6 +2,7 @@
 
 mod days;
 mod jobs;
+mod nights;
 mod pushes;
 mod servers;
 mod uploads;
@@ -11,7 +12,7 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::import::{Daily, DayTotal, Found, Maker, Piece, Reading, Sample};
+use engine::import::{Daily, DayTotal, Found, Maker, Night, Piece, Reading, Sample};
 use serde_json::{Value, json};
 
 use super::*;
@@ -30,7 +31,7 @@ const MAY_US: i64 = 1_777_593_600_000_000;
 /// Reads lines of words; times are seconds of May 2026.
 ///
 /// ```text
-/// hr VALUE AT │ many COUNT │ steps SOURCE RANK START END VALUE [STRAND] │ reading START AT VALUE [STRAND]
+/// hr VALUE AT │ many COUNT │ night START END HOURS RANK DEVICE [TOLD [HRV]] │ steps SOURCE RANK START END VALUE [STRAND] │ reading START AT VALUE [STRAND]
 /// total START VALUE │ skip EXAMPLE │ hold │ panic │ anything else breaks it
 /// ```
 fn script(file: File, sink: &mut dyn Sink) -> Result<(), Fault> {
@@ -67,6 +68,7 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
                     sink.found(Found::Sample(Sample { metric: "heart_rate", value, recorded_at, maker: watch }))?;
                 }
             }
+            "night" => sink.found(night(&words))?,
             "steps" => sink.found(Found::Piece(Piece {
                 daily: Daily::Steps,
                 strand: small(6),
@@ -106,6 +108,24 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
         sink.reached(at)?;
     }
     Ok(())
+}
+
+/// `night START END HOURS RANK DEVICE [TOLD [HRV]]`; `-` is nothing.
+fn night<'a>(words: &[&'a str]) -> Found<'a> {
+    let said = |nth: usize| words.get(nth).copied().filter(|word| *word != "-");
+    let number = |nth: usize| said(nth).map(|word| word.parse::<f64>().unwrap());
+    let time = |nth: usize| said(nth).map(|word| MAY_US + word.parse::<i64>().unwrap() * 1_000_000);
+    Found::Night(Night {
+        start: time(1).unwrap(),
+        end: time(2).unwrap(),
+        asleep_h: number(3).unwrap(),
+        deep_h: None,
+        rem_h: None,
+        hrv_ms: number(7),
+        told_at: time(6),
+        rank: words[4].parse().unwrap(),
+        maker: Maker { source: GARMIN, device: said(5) },
+    })
 }
 
 fn small_count(word: &str) -> i64 {

@@ -113,3 +113,17 @@ async fn of_a_document_that_is_broken_nothing_is_kept() {
     assert_eq!(world.points("steps").await, []);
     assert_eq!(world.points("steps_sample").await, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn summaries_of_two_people_in_one_document_are_refused() {
+    let world = world().await;
+    let sleep = |person: &str, start: i64| {
+        json!({"userId": person, "startTimeInSeconds": start, "durationInSeconds": 3_600,
+        "lightSleepDurationInSeconds": 3_600})
+    };
+    let body = json!({"sleeps": [sleep("a", EIGHT), sleep("b", EIGHT + 7_200)]});
+    let (status, answer) = world.stage.post(&world.ada.write_key, GARMIN_PUSH, body).await;
+    assert_eq!(status, 422, "{answer}");
+    assert!(answer.to_string().contains("another `userId`") && places(&answer)[0][1].is_u64(), "{answer}");
+    assert_eq!(world.points("sleep_duration").await, []);
+}

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use engine::import::day::{Counted, Total};
-use engine::import::{Daily, Maker, health_auto_export};
+use engine::import::{Daily, Maker, Withdrawn, health_auto_export};
 use sea_orm::ConnectionTrait;
 
 use self::plan::Plan;
@@ -276,5 +276,6 @@ pub(super) fn remember(person: &Person, found: &Days, out: &Appender) -> Result<
 fn withdraw(person: &Person, daily: Daily, moments: &[i64], sender: &str, out: &Appender) -> Result<(), Failure> {
     let maker = Maker { source: sender, device: None };
     let metric = daily.total_metric();
-    out.patiently(|| person.engine.withdraw(&person.runtime, person.user, metric, moments, maker))
+    let points: Vec<Withdrawn> = moments.iter().map(|at| Withdrawn { at: *at, value: None }).collect();
+    out.patiently(|| person.engine.withdraw(&person.runtime, person.user, metric, &points, maker))
 }

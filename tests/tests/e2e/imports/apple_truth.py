@@ -97,17 +97,9 @@ def clock(text):
 
 
 def nights(intervals):
-    """`intervals`: (source, device, start, end, stage). Sets of seconds, gaps of two hours, one source a night."""
+    """`intervals`: (source, device, start, end, stage). Sets of seconds, gaps of two hours, one source a night, cut by its own gaps."""
     out = []
-    asleep = sorted({second for _, _, start, end, _ in intervals for second in range(start // 1_000_000, end // 1_000_000)})
-    groups, group = [], []
-    for second in asleep:
-        if group and second - group[-1] > 7200:
-            groups.append(group)
-            group = []
-        group.append(second)
-    groups += [group] if group else []
-    for group in groups:
+    for group in apart({second for _, _, start, end, _ in intervals for second in range(start // 1_000_000, end // 1_000_000)}):
         sources = collections.defaultdict(lambda: collections.defaultdict(set))
         for source, described, start, end, stage in intervals:
             if group[0] <= start // 1_000_000 <= group[-1]:
@@ -118,12 +110,24 @@ def nights(intervals):
             is_short = 2 * len(kinds["all"]) < max(len(other["all"]) for other in sources.values())
             return (is_short, not set(kinds) & {"Core", "Deep", "REM"}, rank(source, described), -len(kinds["all"]), source, described or "")
         (source, described), kinds = min(sources.items(), key=order)
-        at = (max(kinds["all"]) + 1) * 1_000_000
-        say = lambda metric, seconds: {"metric": metric, "value": len(seconds) / 3600, "at": at, "source": source, "device": described}
-        out.append(say("sleep_duration", kinds["all"]))
-        if set(kinds) & {"Core", "Deep", "REM"}:
-            out += [say("sleep_deep", kinds.get("Deep", ())), say("sleep_rem", kinds.get("REM", ()))]
+        for own in apart(kinds["all"]):
+            within = {kind: seconds.intersection(own) for kind, seconds in kinds.items()}
+            at = (own[-1] + 1) * 1_000_000
+            say = lambda metric, seconds: {"metric": metric, "value": len(seconds) / 3600, "at": at, "source": source, "device": described}
+            out.append(say("sleep_duration", own))
+            if any(within.get(stage) for stage in ("Core", "Deep", "REM")):
+                out += [say("sleep_deep", within.get("Deep", ())), say("sleep_rem", within.get("REM", ()))]
     return out
+
+
+def apart(asleep):
+    """Seconds asleep, cut where nobody slept for two hours."""
+    groups = []
+    for second in sorted(asleep):
+        if not groups or second - groups[-1][-1] > 7200:
+            groups.append([])
+        groups[-1].append(second)
+    return groups
 
 
 def expected(export):
@@ -329,6 +333,11 @@ class Generator:
             if night % 4 == 0:
                 nap = to_bed - datetime.timedelta(hours=8)
                 lines.append(("AsleepUnspecified", self.phone, nap, nap + datetime.timedelta(minutes=40)))
+            if night % 4 == 1:
+                # A nap with the watch, and a phone that lies still until the night.
+                nap = to_bed - datetime.timedelta(hours=4)
+                lines.append(("AsleepCore", self.watch, nap, nap + datetime.timedelta(minutes=40)))
+                lines.append(("Asleep", self.phone, nap, to_bed))
         for stage, maker, start, end in lines:
             self.record("CategoryTypeIdentifierSleepAnalysis", maker, start, end, f"HKCategoryValueSleepAnalysis{stage}")
             if stage not in ("InBed", "Awake"):

@@ -26,6 +26,15 @@ impl Lines {
 
 impl Sink for Lines {
     fn found(&mut self, found: Found<'_>) -> Result<(), Stop> {
+        if let Found::Night(night) = found {
+            for (metric, value) in night.points() {
+                let (source, device) = (night.maker.source, night.maker.device);
+                let line =
+                    json!({"metric": metric, "value": value, "at": night.end, "source": source, "device": device});
+                writeln!(self.text, "{line}").unwrap();
+            }
+            return Ok(());
+        }
         let line = match found {
             Found::Sample(sample) => json!({
                 "metric": sample.metric, "value": sample.value, "at": sample.recorded_at,

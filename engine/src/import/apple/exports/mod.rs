@@ -59,7 +59,7 @@ fn extension(path: &[String]) -> String {
 }
 
 impl archive::Reader for Exports<'_> {
-    fn part(&mut self, path: &[String], mut content: &mut dyn Read) -> Result<(), Fault> {
+    fn part(&mut self, path: &[String], _: Option<i64>, mut content: &mut dyn Read) -> Result<(), Fault> {
         if extension(path) != "xml" || self.broken.is_some() {
             return Ok(());
         }

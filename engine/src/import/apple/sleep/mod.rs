@@ -1,7 +1,8 @@
 //! Nights: intervals of sleep, of whatever sources, into one duration a night.
 //!
 //! - **One night** is everything asleep with less than two hours between: waking at four for an hour does not end it, a
-//!   nap after lunch is a sleep of its own.
+//!   nap after lunch is a sleep of its own. That holds for all sources together until one is chosen, and then for the
+//!   intervals of that one, so that what another source saw joins no nap to the night.
 //! - **One source a night.** Phone, watch and apps measure the same night, each a little differently, so they are never
 //!   summed and never merged. Of those that saw at least half as much as the one that saw most, the source with stages of
 //!   sleep comes first, then the watch, then the phone, then the one that saw more sleep, then the first by name.
@@ -9,7 +10,7 @@
 //! - A night is stored at the end of its last interval asleep. Deep and REM are there when its source knows stages, also as
 //!   0; a source that knows none says nothing about them.
 
-use crate::import::{Fault, Found, Sample, Sink, Stop};
+use crate::import::{Fault, Found, Night, Sink, Stop};
 use crate::time::HOUR_US;
 
 use super::maker::{Makers, Origin};
@@ -58,8 +59,9 @@ const CUT_OFF: &str = "the night in which the file breaks off";
 
 /// A source's sleep in one night.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Night {
+struct Measured {
     maker: usize,
+    start: i64,
     end: i64,
     asleep_us: i64,
     deep_us: i64,
@@ -82,28 +84,40 @@ impl Sleep {
         Ok(())
     }
 
-    /// Gives the nights, earliest first. Of a file that broke off among the records of sleep, the night that was being
-    /// read is left out: half of a night looks like a short one.
-    pub(crate) fn finish(mut self, makers: &Makers, is_cut_off: bool, sink: &mut dyn Sink) -> Result<(), Fault> {
+    /// Gives the nights, earliest first, of a document that was written at `told_at` if it says so. Of one that broke off
+    /// among the records of sleep, the night that was being read is left out: half of a night looks like a short one.
+    pub(crate) fn finish(
+        mut self,
+        makers: &Makers,
+        told_at: Option<i64>,
+        is_cut_off: bool,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Fault> {
         self.intervals.sort_unstable();
         let open = self.last.filter(|_| is_cut_off);
-        for night in nights(&mut self.intervals) {
+        for night in nights(&self.intervals) {
             if open.is_some_and(|open| night.contains(&open)) {
                 let start = night.first().map_or(0, |interval| interval.start);
                 sink.skipped(CUT_OFF, &crate::time::format(start));
                 continue;
             }
+            let mut night = night.to_vec();
             night.sort_unstable_by_key(|interval| (interval.maker, interval.start, interval.end, interval.stage));
-            let sources: Vec<Night> = night.chunk_by(|one, next| one.maker == next.maker).map(measured).collect();
-            let most_us = sources.iter().map(|source| source.asleep_us).max().unwrap_or_default();
-            let order = |source: &&Night| {
+            let sources: Vec<(Measured, &[Interval])> = night
+                .chunk_by(|one, next| one.maker == next.maker)
+                .map(|intervals| (measured(intervals), intervals))
+                .collect();
+            let most_us = sources.iter().map(|(source, _)| source.asleep_us).max().unwrap_or_default();
+            let order = |(source, _): &&(Measured, &[Interval])| {
                 let origin = makers.get(source.maker);
                 let (rank, name) = (origin.map(|origin| origin.rank), origin.map(Origin::maker));
                 (source.asleep_us < most_us / 2, !source.has_stages, rank, -source.asleep_us, name)
             };
-            let Some(best) = sources.iter().min_by_key(order) else { continue };
-            tell(*best, makers, sink)?;
-            for other in sources.iter().filter(|source| source.maker != best.maker) {
+            let Some((best, intervals)) = sources.iter().min_by_key(order) else { continue };
+            for own in nights(intervals) {
+                tell(measured(own), makers, told_at, sink)?;
+            }
+            for (other, _) in sources.iter().filter(|(source, _)| source.maker != best.maker) {
                 let source = makers.get(other.maker).map_or("", |origin| origin.maker().source);
                 sink.skipped(SEEN_BETTER, &format_args!("{source}, until {}", crate::time::format(other.end)));
             }
@@ -112,8 +126,8 @@ impl Sleep {
     }
 }
 
-/// Sorted intervals, cut where nobody slept for [`NIGHT_GAP_US`].
-fn nights(mut rest: &mut [Interval]) -> impl Iterator<Item = &mut [Interval]> {
+/// Intervals sorted by their start, cut where nobody slept for [`NIGHT_GAP_US`].
+fn nights(mut rest: &[Interval]) -> impl Iterator<Item = &[Interval]> {
     std::iter::from_fn(move || {
         let mut end = rest.first()?.end;
         let length = rest
@@ -124,17 +138,18 @@ fn nights(mut rest: &mut [Interval]) -> impl Iterator<Item = &mut [Interval]> {
                 is_apart
             })
             .unwrap_or(rest.len());
-        let (night, behind) = std::mem::take(&mut rest).split_at_mut_checked(length)?;
+        let (night, behind) = rest.split_at_checked(length)?;
         rest = behind;
         Some(night)
     })
 }
 
 /// What one source saw of a night: its intervals, sorted by start.
-fn measured(intervals: &[Interval]) -> Night {
+fn measured(intervals: &[Interval]) -> Measured {
     let of = |stage: Stage| union_us(intervals.iter().filter(move |interval| interval.stage == stage));
-    Night {
+    Measured {
         maker: intervals.first().map_or(usize::MAX, |interval| interval.maker),
+        start: intervals.first().map_or(0, |interval| interval.start),
         end: intervals.iter().map(|interval| interval.end).max().unwrap_or_default(),
         asleep_us: union_us(intervals.iter()),
         deep_us: of(Stage::Deep),
@@ -159,18 +174,20 @@ fn hours(us: i64) -> f64 {
     us as f64 / HOUR_US as f64
 }
 
-fn tell(night: Night, makers: &Makers, sink: &mut dyn Sink) -> Result<(), Stop> {
+fn tell(night: Measured, makers: &Makers, told_at: Option<i64>, sink: &mut dyn Sink) -> Result<(), Stop> {
     let Some(origin) = makers.get(night.maker) else { return Ok(()) };
-    let mut give = |metric: &'static str, us: i64| {
-        let sample = Sample { metric, value: hours(us), recorded_at: night.end, maker: origin.maker() };
-        sink.found(Found::Sample(sample))
-    };
-    give("sleep_duration", night.asleep_us)?;
-    if night.has_stages {
-        give("sleep_deep", night.deep_us)?;
-        give("sleep_rem", night.rem_us)?;
-    }
-    Ok(())
+    let stage = |us: i64| night.has_stages.then(|| hours(us));
+    sink.found(Found::Night(Night {
+        start: night.start,
+        end: night.end,
+        asleep_h: hours(night.asleep_us),
+        deep_h: stage(night.deep_us),
+        rem_h: stage(night.rem_us),
+        hrv_ms: None,
+        told_at,
+        rank: 0,
+        maker: origin.maker(),
+    }))
 }
 
 #[cfg(test)]

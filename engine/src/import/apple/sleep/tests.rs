@@ -23,7 +23,7 @@ fn seen(slept: &[Slept], is_cut_off: bool) -> Seen {
         sleep.add(start * MINUTE_US, end * MINUTE_US, *stage, *source).unwrap();
     }
     let mut seen = Seen::default();
-    sleep.finish(&makers, is_cut_off, &mut seen).unwrap();
+    sleep.finish(&makers, None, is_cut_off, &mut seen).unwrap();
     seen
 }
 
@@ -67,6 +67,36 @@ fn two_hours_awake_end_a_night_and_less_does_not() {
     assert_eq!(found(&short), [format!("sleep_duration {} at 1970-01-01T04:00:00Z by Watch [-]", 121.0 / 60.0)]);
     let long = [(0, 180, 240, Stage::Asleep), (0, 0, 60, Stage::Asleep)];
     assert_eq!(found(&long).len(), 2);
+}
+
+#[test]
+fn a_nap_that_another_source_joins_to_the_night_is_a_sleep_of_its_own() {
+    // The phone lay still from the nap until the night; the watch knows better.
+    let slept = [(0, 0, 60, Stage::Core), (1, 30, 400, Stage::Asleep), (0, 420, 900, Stage::Deep)];
+    assert_eq!(
+        found(&slept),
+        [
+            "sleep_duration 1 at 1970-01-01T01:00:00Z by Watch [-]",
+            "sleep_deep 0 at 1970-01-01T01:00:00Z by Watch [-]",
+            "sleep_rem 0 at 1970-01-01T01:00:00Z by Watch [-]",
+            "sleep_duration 8 at 1970-01-01T15:00:00Z by Watch [-]",
+            "sleep_deep 8 at 1970-01-01T15:00:00Z by Watch [-]",
+            "sleep_rem 0 at 1970-01-01T15:00:00Z by Watch [-]",
+        ]
+    );
+    assert_eq!(seen(&slept, false).count(SEEN_BETTER), 1);
+}
+
+#[test]
+fn a_night_says_when_it_began_and_when_its_document_was_written() {
+    let mut makers = Makers::default();
+    makers.find(Spelling { source: "Watch", ..Spelling::default() }).unwrap();
+    let mut sleep = Sleep::default();
+    sleep.add(5 * MINUTE_US, 90 * MINUTE_US, Stage::Asleep, 0).unwrap();
+    sleep.add(100 * MINUTE_US, 120 * MINUTE_US, Stage::Asleep, 0).unwrap();
+    let mut seen = Seen::default();
+    sleep.finish(&makers, Some(77), false, &mut seen).unwrap();
+    assert_eq!(seen.nights, [(5 * MINUTE_US, 120 * MINUTE_US, Some(77))]);
 }
 
 #[test]

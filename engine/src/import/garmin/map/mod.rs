@@ -140,7 +140,7 @@ impl File {
 
     fn night(&self, night: Night, asleep: &mut Asleep<'_>, context: &mut Context<'_>) -> Result<(), Fault> {
         match asleep {
-            Asleep::AtOnce => night.give(self.device.as_deref(), context),
+            Asleep::AtOnce => night.give_of_watch(self.device.as_deref(), context),
             Asleep::Held(nights) => nights.hold(night, self.device.as_ref(), context),
         }
     }

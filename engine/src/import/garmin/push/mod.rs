@@ -9,8 +9,9 @@
 //! | `pulseox`           | oxygen saturation                                                                     |
 //! | `allDayRespiration` | respiration                                                                           |
 //!
-//! Garmin sends a summary again whenever it knows more; the points have the same identity then, and are replaced. That
-//! holds for nights only when their end is final, so a night that is `…_TENTATIVE` is left out until it is sent as final.
+//! Garmin sends a summary again whenever it knows more; the points have the same identity then, and are replaced. Those of
+//! a night have not where its end has moved: whoever stores them takes the old ones back. A night that is `…_TENTATIVE` is
+//! left out until it is sent as final.
 //! Summaries name no device. A body is of one person: one that names two (`userId`) is refused as a whole.
 //!
 //! Not here: whose summaries they are (tokens); pings, which only say where summaries can be fetched.
@@ -271,7 +272,8 @@ impl Summary {
         let end = end.or(self.duration_in_seconds.seconds().map(|seconds| start + micros(seconds)));
         if let (Some(end), Some(_)) = (end, deep.or(light)) {
             let asleep_s = [deep, light, rem].iter().flatten().sum();
-            Night { start, end, asleep_s, deep_s: deep, rem_s: rem }.give(None, context)?;
+            let night = Night { start, end, asleep_s, deep_s: deep, rem_s: rem };
+            night.give_of_account(None, None, context)?;
         } else {
             context.skipped(reason::INCOMPLETE, &self.name());
         }

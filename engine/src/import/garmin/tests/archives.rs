@@ -160,21 +160,37 @@ fn an_accounts_export_has_its_nights_days_and_watch_files() {
         seen.found,
         [
             "heart_rate 61 at 2024-05-01T00:00:00Z of garmin-2-3",
-            "sleep_duration 6.5 at 2024-05-01T06:30:00Z",
-            "sleep_deep 1 at 2024-05-01T06:30:00Z",
-            "sleep_rem 1.5 at 2024-05-01T06:30:00Z",
-            "sleep_duration 2 at 2024-05-02T06:30:00Z",
-            "sleep_deep 1 at 2024-05-02T06:30:00Z",
             "steps 5459 from 2024-04-30T22:00:00Z",
             "calories 2252.5 from 2024-04-30T22:00:00Z",
             "calories 2252 from 2024-05-01T22:00:00Z",
+            "sleep_duration 6.5 at 2024-05-01T06:30:00Z",
+            "sleep_deep 1 at 2024-05-01T06:30:00Z",
+            "sleep_rem 1.5 at 2024-05-01T06:30:00Z",
+            "hrv 42 at 2024-05-01T06:30:00Z",
+            "sleep_duration 2 at 2024-05-02T06:30:00Z",
+            "sleep_deep 1 at 2024-05-02T06:30:00Z",
             "sleep_duration 2 at 2024-05-31T02:00:00Z of garmin-2-3",
-            "hrv 42 at 2024-05-01T06:30:00Z"
         ]
+    );
+    let nights: Vec<_> = seen.nights.iter().map(|(start, rank, _)| (start.as_str(), *rank)).collect();
+    assert_eq!(
+        nights,
+        [("2024-04-30T23:00:00Z", 0), ("2024-05-01T23:00:00Z", 0), ("2024-05-31T00:00:00Z", 1)],
+        "what the account says counts before what a watch wrote"
     );
     let counts = [reason::SLEEP_IN_ACCOUNT, reason::NAP, reason::INCOMPLETE, reason::AVERAGE, reason::NO_NIGHT]
         .map(|reason| seen.count(reason));
     assert_eq!(counts, [1, 1, 2, 1, 1]);
+}
+
+#[test]
+fn a_night_of_the_account_was_told_when_its_part_of_the_archive_was_written() {
+    let mut file = zip(&[("a_sleepData.json", SLEEP.as_bytes(), Stored), ("a.fit", &night(30 * 86_400), Stored)]);
+    let told = |file: &[u8]| read(file).nights.into_iter().map(|(_, _, told)| told).collect::<Vec<_>>();
+    assert_eq!(told(&file), [None, None, None]);
+    file[10..14].copy_from_slice(&[0x2F, 0x3B, 0xA4, 0x58]);
+    let written = Some("2024-05-04T07:25:30Z".to_owned());
+    assert_eq!(told(&file), [written.clone(), written, None], "what a watch wrote is as old as it is");
 }
 
 #[test]

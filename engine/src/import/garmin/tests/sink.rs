@@ -14,6 +14,8 @@ pub(crate) struct Seen {
     /// How often, and the first example, by reason.
     pub(crate) skipped: BTreeMap<&'static str, (u32, String)>,
     pub(crate) reached: Vec<u64>,
+    /// Start and rank of each night, and when it was told; its points are among `found`.
+    pub(crate) nights: Vec<(String, u8, Option<String>)>,
     /// After so many it wants no more.
     pub(crate) found_max: Option<usize>,
 }
@@ -40,6 +42,13 @@ impl Sink for Seen {
         }
         let at = time::format;
         let line = match found {
+            Found::Night(night) => {
+                self.nights.push((at(night.start), night.rank, night.told_at.map(at)));
+                let of = night.maker.device.map(|device| format!(" of {device}")).unwrap_or_default();
+                let line = |(metric, value)| format!("{metric} {value} at {}{of}", at(night.end));
+                self.found.extend(night.points().map(line));
+                return Ok(());
+            }
             Found::Sample(sample) => format!("{} {} at {}", sample.metric, sample.value, at(sample.recorded_at)),
             Found::Piece(piece) => format!(
                 "{} {} of strand {} from {} to {}",
@@ -62,6 +71,7 @@ impl Sink for Seen {
             }
         };
         let device = match found {
+            Found::Night(night) => night.maker.device,
             Found::Sample(sample) => sample.maker.device,
             Found::Piece(piece) => piece.maker.device,
             Found::Reading(reading) => reading.maker.device,

@@ -25,7 +25,14 @@ struct Rows {
 
 impl Sink for Rows {
     fn found(&mut self, found: Found<'_>) -> Result<(), Stop> {
+        if let Found::Night(night) = found {
+            assert_eq!(night.maker.source, "garmin");
+            let row = |(metric, value)| json!(["sample", metric, bits(value), night.end, night.maker.device]);
+            self.rows.extend(night.points().map(row));
+            return Ok(());
+        }
         self.rows.push(match found {
+            Found::Night(_) => return Ok(()),
             Found::Sample(sample) => {
                 assert_eq!(sample.maker.source, "garmin");
                 json!(["sample", sample.metric, bits(sample.value), sample.recorded_at, sample.maker.device])
