@@ -33,6 +33,8 @@ const CALLS_MAX: u64 = 1 << 18;
 enum End {
     /// Read to its end.
     Whole,
+    /// Read to its end, but parts of it are broken, and were reported as skipped.
+    Parts(String),
     /// Broken, or no such file.
     Broken(String),
     /// It could not be read; the cause is in the log.
@@ -158,7 +160,8 @@ impl<'a> Reading<'a> {
         match read {
             Ok(Ok(())) => Ok(End::Whole),
             Ok(Err(Fault::Stopped(_))) => Err(self.failure.take().unwrap_or(Failure::Halted)),
-            Ok(Err(fault @ Fault::Broken { .. })) => Ok(End::Broken(fault.to_string())),
+            Ok(Err(Fault::Parts { what })) => Ok(End::Parts(what)),
+            Ok(Err(fault @ (Fault::Broken { .. } | Fault::Foreign { .. }))) => Ok(End::Broken(fault.to_string())),
             Ok(Err(Fault::Io(error))) => {
                 tracing::error!(import = self.row.id, %error, "the file of an import cannot be read");
                 Ok(End::Unreadable)
@@ -240,13 +243,18 @@ impl<'a> Reading<'a> {
                 report.skipped.push(Skipped { reason, count: 1, example: what.clone() });
                 ("partial", None)
             }
-            End::Broken(what) => ("failed", Some(what.clone())),
+            End::Parts(_) if report.has_points() => ("partial", None),
+            End::Broken(what) | End::Parts(what) => ("failed", Some(what.clone())),
             End::Unreadable => {
                 let status = if report.has_points() { "partial" } else { "failed" };
                 (status, Some("the file could not be read; the server's log says why".to_owned()))
             }
         };
-        let bytes = if matches!(end, End::Whole) { self.row.bytes } else { i64::try_from(self.bytes).unwrap_or(0) };
+        let bytes = if matches!(end, End::Whole | End::Parts(_)) {
+            self.row.bytes
+        } else {
+            i64::try_from(self.bytes).unwrap_or(0)
+        };
         let row = import::Model {
             status: status.to_owned(),
             bytes_read: bytes.min(self.row.bytes),

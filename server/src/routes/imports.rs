@@ -47,8 +47,8 @@ pub struct Import {
     /// `apple_health` or `garmin`.
     #[schema(example = "apple_health")]
     pub format: String,
-    /// `queued`, `running`; `done`: read to its end; `partial`: broken behind something that was kept; `failed`: nothing
-    /// was usable.
+    /// `queued`, `running`; `done`: read to its end; `partial`: broken behind something that was kept, or in a part of it;
+    /// `failed`: nothing was usable.
     #[schema(example = "running")]
     pub status: String,
     /// How much of the file is read, 0 to 1.

@@ -65,6 +65,18 @@ async fn a_broken_file_keeps_what_came_before_and_says_where_it_broke() {
     let import = world.import("?format=garmin", "rubbish\n").await;
     assert_eq!((&import["status"], &import["ingested"]), (&json!("failed"), &json!({})), "{import}");
     assert_eq!(import["error"], "broken at byte 0: rubbish is nothing");
+    let parts = world.import("?format=garmin", "hr 60 10\nskip part\npart\n").await;
+    assert_eq!((&parts["status"], &parts["ingested"]), (&json!("partial"), &json!({"heart_rate": 1})), "{parts}");
+    assert_eq!((&parts["progress"], &parts["error"]), (&json!(1.0), &Value::Null), "the others are read");
+    assert_eq!(parts["skipped"].as_array().unwrap().len(), 1, "{parts}");
+    let parts = world.import("?format=garmin", "skip part\npart\n").await;
+    assert_eq!((&parts["status"], &parts["error"]), (&json!("failed"), &json!("a part of it is broken")), "{parts}");
+    let foreign = world.import("?format=garmin", "foreign\n").await;
+    assert_eq!(
+        (&foreign["status"], &foreign["error"]),
+        (&json!("failed"), &json!("it is another maker's")),
+        "{foreign}"
+    );
     let nothing = world.import("?format=garmin", "skip all\n").await;
     assert_eq!((&nothing["status"], &nothing["ingested"]), (&json!("done"), &json!({})), "{nothing}");
 }

@@ -31,7 +31,7 @@ const MAY_US: i64 = 1_777_593_600_000_000;
 ///
 /// ```text
 /// hr VALUE AT │ many COUNT │ steps SOURCE RANK START END VALUE [STRAND] │ reading START AT VALUE [STRAND]
-/// total START VALUE │ skip EXAMPLE │ hold │ panic │ anything else breaks it
+/// total START VALUE │ skip EXAMPLE │ foreign │ part │ hold │ panic │ anything else breaks it
 /// ```
 fn script(file: File, sink: &mut dyn Sink) -> Result<(), Fault> {
     read(file, sink, true)
@@ -94,6 +94,8 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
                 maker: Maker { source: "garmin", device: None },
             }))?,
             "skip" => sink.skipped("nothing for us", &words[1]),
+            "foreign" => return Err(Fault::Foreign { what: "it is another maker's".to_owned() }),
+            "part" => return Err(Fault::Parts { what: "a part of it is broken".to_owned() }),
             "hold" if holds => loop {
                 sink.reached(at)?;
                 std::thread::yield_now();
