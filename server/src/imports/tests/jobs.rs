@@ -90,7 +90,7 @@ async fn a_reader_that_panics_ends_its_import_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_is_ended_by_its_owner_is_gone_and_what_it_took_stays_in_the_totals() {
+async fn an_import_that_is_canceled_tells_what_it_took_which_stays_in_the_totals() {
     let world = World::new().await;
     let file = "steps Phone 1 0 60 50\nmany 300000\nhold\n";
     let id = world.send(&world.ada.token, "?format=apple_health", file).await;
@@ -98,12 +98,68 @@ async fn an_import_that_is_ended_by_its_owner_is_gone_and_what_it_took_stays_in_
     assert_eq!(running["status"], "running");
     let path = format!("/imports/{id}");
     assert_eq!(world.stage.send(Some(&world.ada.token), "DELETE", &path, None).await.0, 204);
-    assert_eq!(world.stage.get(&world.ada.token, &path).await.0, 404);
-    assert_eq!(world.stage.read(&world.ada.token, "/imports").await["imports"], json!([]));
-    // One of a person runs at a time: the next one begins when the first has ended.
-    assert_eq!(world.import("?format=garmin", "hr 60 10\n").await["status"], "done");
+    let ended = world.until(&id, has_ended).await;
+    let first = "steps Phone 1 0 60 50\n".len();
+    let second = first + "many 300000\n".len();
+    let places = [first, second].map(|bytes| {
+        json!([{
+            "reason": "the import was cancelled: nothing is taken from here on",
+            "count": 1,
+            "example": format!("cancelled at byte {bytes}"),
+        }])
+    });
+    assert_eq!(ended["status"], "partial", "{ended}");
+    assert!(places.contains(&ended["skipped"]), "{ended}");
+    world.took_what_it_says(&ended).await;
     world.without_files().await;
-    assert_eq!(world.points("steps").await.len(), 1);
+    assert_eq!(world.stage.read(&world.ada.token, "/imports").await["imports"], json!([ended]));
+    assert_eq!(world.stage.send(Some(&world.ada.token), "DELETE", &path, None).await.0, 204, "it is forgotten");
+    assert_eq!(world.stage.get(&world.ada.token, &path).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_canceled_while_it_waits_ends_at_once_and_says_so_however_often_it_is_canceled() {
+    let world = World::new().await;
+    let running = world.send(&world.ada.token, "?format=garmin", "hold\n").await;
+    world.until(&running, |import| import["status"] == "running").await;
+    let waiting = world.send(&world.ada.token, "?format=garmin", "hr 60 10\n").await;
+    let path = format!("/imports/{waiting}");
+    let control = &world.stage.state.control;
+    // As long as it has not ended, it may be said again.
+    let write = control.write().await.unwrap();
+    for _ in 0..2 {
+        assert!(imports::cancel(write.on(), &world.ada.id, &waiting, control.now_us()).await.unwrap());
+        let row = imports::by_id(write.on(), &world.ada.id, &waiting).await.unwrap().unwrap();
+        assert_eq!(row.status, imports::CANCELED);
+    }
+    write.commit().await.unwrap();
+    world.stage.state.imports.inner.news.notify_one();
+    let ended = world.until(&waiting, has_ended).await;
+    assert_eq!((&ended["status"], &ended["error"]), (&json!("failed"), &json!("cancelled")), "{ended}");
+    assert_eq!((&ended["progress"], &ended["ingested"], &ended["skipped"]), (&json!(0.0), &json!({}), &json!([])));
+    assert_eq!(world.until(&running, |_| true).await["status"], "running", "the one before it goes on");
+    assert_eq!(world.stage.send(Some(&world.ada.token), "DELETE", &path, None).await.0, 204);
+    assert_eq!(world.stage.send(Some(&world.ada.token), "DELETE", &path, None).await.0, 404, "it was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_was_canceled_before_a_crash_ends_as_such_when_the_server_starts_again() {
+    let mut world = World::new().await;
+    let file = "steps Phone 1 0 60 50\nmany 300000\nhold\n";
+    let id = world.send(&world.ada.token, "?format=apple_health", file).await;
+    world.until(&id, |import| import["progress"].as_f64().unwrap() > 0.0).await;
+    world.runner.take().unwrap().stop().await;
+    let seen = world.until(&id, |_| true).await;
+    assert!(world.stage.state.imports.cancel(UserId::parse(&world.ada.id).unwrap(), &id).await.unwrap());
+    assert_eq!(world.until(&id, |_| true).await["status"], "running", "its thread is what ends it");
+    world.stage.state.imports = imports_of(&world.stage.state, SCRIPTS);
+    world.stage.rewire();
+    world.runner = Some(world.stage.state.imports.start());
+    let ended = world.until(&id, has_ended).await;
+    assert_eq!(ended["status"], "partial", "{ended}");
+    assert_eq!(ended["ingested"]["heart_rate"], seen["ingested"]["heart_rate"], "as it was noted last");
+    world.without_files().await;
+    world.until_steps(&[("2026-04-30T22:00:00Z", 50.0)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +221,11 @@ async fn an_import_that_waits_for_room_ends_when_its_owner_wants_no_more_of_it()
     let id = world.send(&world.ada.token, "?format=apple_health", "many 300000\n").await;
     world.until(&id, |import| import["status"] == "running").await;
     assert_eq!(world.stage.send(Some(&world.ada.token), "DELETE", &format!("/imports/{id}"), None).await.0, 204);
+    let ended = world.until(&id, has_ended).await;
+    assert_eq!((&ended["status"], &ended["ingested"]), (&json!("failed"), &json!({})), "a full disk takes nothing");
     world.without_files().await;
+    world.stage.disk.fill_up(u64::MAX);
+    assert_eq!(world.points("heart_rate").await.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,6 +110,10 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
     Ok(())
 }
 
+fn has_ended(import: &Value) -> bool {
+    !["queued", "running"].contains(&import["status"].as_str().unwrap())
+}
+
 fn small_count(word: &str) -> i64 {
     word.parse().unwrap()
 }
@@ -174,7 +178,7 @@ impl World {
     /// Imports a file of Ada's to its end.
     async fn import(&self, query: &str, file: &str) -> Value {
         let id = self.send(&self.ada.write_key, query, file).await;
-        self.until(&id, |import| !["queued", "running"].contains(&import["status"].as_str().unwrap())).await
+        self.until(&id, has_ended).await
     }
 
     /// Ada's points of a metric: time, value, source; the oldest first.
@@ -192,6 +196,15 @@ impl World {
             .collect();
         points.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
         points
+    }
+
+    /// Looks whether an import of Ada's, the only one, has stored as many points as it says.
+    async fn took_what_it_says(&self, import: &Value) {
+        for metric in ["heart_rate", "steps_sample", "steps"] {
+            let said = import["ingested"][metric].as_u64().unwrap_or(0);
+            assert_eq!(self.points(metric).await.len() as u64, said, "{metric}: {import}");
+            assert!(said > 0, "{metric}: {import}");
+        }
     }
 
     /// Waits until Ada's totals of steps are as wanted, newest last.
