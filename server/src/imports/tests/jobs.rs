@@ -51,6 +51,11 @@ async fn taken(database: Database) {
     assert_eq!(world.points("heart_rate").await.len(), 3);
     assert_eq!(world.points("steps_sample").await.len(), 1);
     assert_eq!(world.points("steps").await.len(), 1);
+
+    // What is counted are the values of the file.
+    let twice = world.import("?format=garmin", "hr 63 50\nhr 64 50\n").await;
+    assert_eq!(twice["ingested"], json!({"heart_rate": 2}));
+    assert_eq!(world.points("heart_rate").await.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
