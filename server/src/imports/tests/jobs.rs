@@ -1,6 +1,8 @@
 //! The life of an import.
 
 use super::*;
+use crate::imports::append::{Appender, Patience};
+use crate::imports::intake::Intake;
 
 const FILE: &str = "hr 60 10\nhr 61 20\nhr 1000 30\nskip far\nskip away\nsteps Phone 1 36000 39600 500\nhr 62 40\n";
 
@@ -231,6 +233,30 @@ async fn an_import_that_waits_for_room_ends_when_its_owner_wants_no_more_of_it()
     world.without_files().await;
     world.stage.disk.fill_up(u64::MAX);
     assert_eq!(world.points("heart_rate").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_finds_no_room_while_its_import_is_to_end_is_not_lost() {
+    let world = World::new().await;
+    world.stage.heart_rate(&world.ada, 61.0, 1.0).await;
+    let (engine, user) = (Arc::clone(&world.stage.state.engine), UserId::parse(&world.ada.id).unwrap());
+    let (runtime, halt) = (Handle::current(), Halt::default());
+    halt.cancel();
+    let sending = move || {
+        // That one point is more than there is room for.
+        let mut out = Appender::new(engine.storage(), Some(Patience { runtime, halt, memtable_bytes: 0 }));
+        for second in 0..5 {
+            let mut intake = Intake::new(&engine, user, Report::default());
+            let watch = Maker { source: "Watch", device: None };
+            intake.point("heart_rate", 70.0, MAY_US + second * 1_000_000, watch);
+            let refused = out.send(intake.rest().unwrap().unwrap());
+            assert!(matches!(refused, Err(Failure::Halted)), "{refused:?}");
+        }
+        out.set_patience(None);
+        out.drain().unwrap();
+    };
+    tokio::task::spawn_blocking(sending).await.unwrap();
+    assert_eq!(world.points("heart_rate").await.len(), 1 + 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
