@@ -17,6 +17,7 @@ pub mod counter;
 pub mod day;
 pub mod garmin;
 pub mod health_auto_export;
+mod mistaken;
 mod withdraw;
 
 use std::fmt;
@@ -233,6 +234,18 @@ pub enum Fault {
         /// Offset in the file (of a part of an archive: inside that part, which `what` names).
         at: u64,
         /// What is wrong, for people; holds nothing but what the file says.
+        what: String,
+    },
+    /// Nothing in the file is of this maker.
+    #[error("{what}")]
+    Foreign {
+        /// What it is instead and what to do, for people.
+        what: String,
+    },
+    /// The file was read to its end, but parts of it are broken. Each was reported as skipped; the others stand.
+    #[error("{what}")]
+    Parts {
+        /// The first of them, and where it breaks, for people.
         what: String,
     },
     /// The sink wanted no more.

@@ -159,8 +159,11 @@ impl Sending {
         for path in &self.files {
             let file = opened(path, endings)?;
             let ended = server.import(format, self.priority.as_deref(), path, file).await?;
-            tell(path, &ended, terminal)?;
-            incomplete += usize::from(ended.status != "done");
+            tell(path, ended.seen(), terminal)?;
+            match ended {
+                Ended::ByItself(seen) => incomplete += usize::from(seen.status != "done"),
+                Ended::Canceled(_) => return Err(ImportError::Ended.into()),
+            }
         }
         if incomplete == 0 { Ok(()) } else { Err(Failure::Incomplete { files: incomplete }) }
     }
@@ -182,6 +185,20 @@ struct Seen {
     error: Option<String>,
 }
 
+/// An import that has ended, and how.
+enum Ended {
+    ByItself(Seen),
+    /// Somebody pressed Ctrl-C.
+    Canceled(Seen),
+}
+
+impl Ended {
+    fn seen(&self) -> &Seen {
+        let (Self::ByItself(seen) | Self::Canceled(seen)) = self;
+        seen
+    }
+}
+
 /// A server, and how to be let in.
 struct Server {
     http: reqwest::Client,
@@ -200,19 +217,25 @@ impl Server {
     }
 
     /// Sends a file and waits for the end of its import.
-    async fn import(&self, format: &str, priority: Option<&str>, path: &Path, file: File) -> Result<Seen, ImportError> {
+    async fn import(
+        &self,
+        format: &str,
+        priority: Option<&str>,
+        path: &Path,
+        file: File,
+    ) -> Result<Ended, ImportError> {
         let id = tokio::select! {
             sent = self.send(format, priority, path, file) => sent?,
             _ = tokio::signal::ctrl_c() => return Err(ImportError::NotSent(path.to_path_buf())),
         };
         tokio::select! {
-            ended = self.watch(&id, path) => ended,
-            _ = tokio::signal::ctrl_c() => Err(self.end(&id).await),
+            ended = self.watch(&id, path) => Ok(Ended::ByItself(ended?)),
+            _ = tokio::signal::ctrl_c() => self.end(&id, path).await,
         }
     }
 
-    /// Ends an import; what is to be said then. Who presses Ctrl-C once more does not wait for the answer.
-    async fn end(&self, id: &str) -> ImportError {
+    /// Ends an import and looks what it has taken. Who presses Ctrl-C once more does not wait for the answers.
+    async fn end(&self, id: &str, path: &Path) -> Result<Ended, ImportError> {
         let url = self.of(id);
         let asked = async {
             accepted(self.http.delete(url.clone()).header("x-api-key", &self.key).send().await?).await.map(drop)
@@ -222,8 +245,13 @@ impl Server {
             _ = tokio::signal::ctrl_c() => Err(None),
         };
         match answered {
-            Ok(()) => ImportError::Ended,
-            Err(source) => ImportError::GoesOn { url, source },
+            Ok(()) => {}
+            Err(source) => return Err(ImportError::GoesOn { url, source }),
+        }
+        tokio::select! {
+            // It is not there any more if it had ended before it was to.
+            seen = self.watch(id, path) => Ok(Ended::Canceled(seen.map_err(|_| ImportError::Ended)?)),
+            _ = tokio::signal::ctrl_c() => Err(ImportError::Ended),
         }
     }
 

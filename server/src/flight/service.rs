@@ -25,8 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::credentials::{key_of, visitor};
 use super::metadata;
 use super::prepared::{Prepared, schema_bytes, values};
-use super::shelf::Shelf;
-use super::status::{gone, of_error, unsupported};
+use super::shelf::{Server, Shelf};
+use super::status::{elsewhere, gone, of_error, unsupported};
 use crate::access::Visitor;
 use crate::error::ApiError;
 use crate::sql::{Admitted, Question};
@@ -47,6 +47,7 @@ type Greetings = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + 
 #[derive(Debug)]
 pub(super) struct Service {
     state: AppState,
+    server: Server,
     /// Plans that wait for their ticket.
     plans: Shelf<(Question, Query)>,
     statements: Shelf<Prepared>,
@@ -54,11 +55,17 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(state: AppState) -> Self {
-        Self { state, plans: Shelf::new(TICKET_LIFE), statements: Shelf::new(STATEMENT_LIFE) }
+        let server = Server::new();
+        Self { state, server, plans: Shelf::new(server, TICKET_LIFE), statements: Shelf::new(server, STATEMENT_LIFE) }
     }
 
     fn now(&self) -> Duration {
         self.state.clock.elapsed()
+    }
+
+    /// Why there is nothing behind a handle.
+    fn missing(&self, handle: &[u8]) -> Status {
+        if self.server.gave(handle) { gone() } else { elsewhere() }
     }
 
     /// Plans a question and answers the ticket to its rows.
@@ -85,7 +92,7 @@ impl Service {
     fn question(&self, visitor: Visitor, handle: &[u8]) -> Result<Question, Status> {
         let owner = visitor.principal().user;
         let prepared = self.statements.with(owner, handle, self.now(), |prepared| prepared.clone());
-        let Prepared { sql, params } = prepared.ok_or_else(gone)?;
+        let Prepared { sql, params } = prepared.ok_or_else(|| self.missing(handle))?;
         Ok(Question { visitor, sql, params })
     }
 }
@@ -145,7 +152,7 @@ impl FlightSqlService for Service {
         let visitor = visitor(&self.state, &request).await?;
         let owner = visitor.principal().user;
         let taken = self.plans.take(owner, &ticket.statement_handle, self.now());
-        let (question, mut query) = taken.ok_or_else(gone)?;
+        let (question, mut query) = taken.ok_or_else(|| self.missing(&ticket.statement_handle))?;
         let place: Permit = std::sync::Arc::new(self.state.queries.begin(owner).map_err(|error| of_error(&error))?);
         query.hold(Some(place));
         // By the credential and from the address of this call.
@@ -183,7 +190,7 @@ impl FlightSqlService for Service {
         let params = values(request.into_inner()).await?;
         let owner = visitor.principal().user;
         let put = self.statements.with(owner, &handle, self.now(), |prepared| prepared.params = params);
-        put.ok_or_else(gone)?;
+        put.ok_or_else(|| self.missing(&handle))?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) })
     }
 

@@ -8,8 +8,10 @@ use storage::UserId;
 
 use crate::error::ApiError;
 
-/// Bytes of a handle: random, so that nobody guesses another's.
+/// Bytes of a handle: those of the server that gave it, and random ones, so that nobody guesses another's.
 pub(super) const HANDLE_BYTES: usize = 16;
+/// Bytes of a handle by which a server knows its own.
+const SERVER_BYTES: usize = 4;
 /// Most things of one caller.
 const EACH_MAX: usize = 64;
 /// Most things of all callers.
@@ -19,9 +21,26 @@ const RETRY_AFTER_S: u32 = 1;
 
 pub(super) type Handle = [u8; HANDLE_BYTES];
 
+/// What the handles of one server begin with, from its start to its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Server([u8; SERVER_BYTES]);
+
+impl Server {
+    /// One like no other's.
+    pub(super) fn new() -> Self {
+        Self(rand::random())
+    }
+
+    /// Whether a handle is one of this server's.
+    pub(super) fn gave(self, handle: &[u8]) -> bool {
+        handle.starts_with(&self.0)
+    }
+}
+
 /// Things of callers, each for a while. Bounded in number, by caller and in all.
 #[derive(Debug)]
 pub(super) struct Shelf<T> {
+    server: Server,
     life: Duration,
     things: Mutex<HashMap<Handle, Thing<T>>>,
 }
@@ -35,8 +54,8 @@ struct Thing<T> {
 
 impl<T> Shelf<T> {
     /// An empty shelf whose things live so long.
-    pub(super) fn new(life: Duration) -> Self {
-        Self { life, things: Mutex::default() }
+    pub(super) fn new(server: Server, life: Duration) -> Self {
+        Self { server, life, things: Mutex::default() }
     }
 
     /// Puts something there at `now` of the clock's elapsed time.
@@ -52,7 +71,10 @@ impl<T> Shelf<T> {
         if things.len() >= ALL_MAX {
             return Err(ApiError::busy("too many statements wait to be run", RETRY_AFTER_S));
         }
-        let handle: Handle = rand::random();
+        let mut handle: Handle = rand::random();
+        for (byte, of_server) in handle.iter_mut().zip(self.server.0) {
+            *byte = of_server;
+        }
         things.insert(handle, Thing { owner, value, until: now + self.life });
         Ok(handle)
     }
@@ -95,9 +117,11 @@ mod tests {
 
     #[test]
     fn a_thing_is_its_callers_once_and_for_a_while() {
-        let (shelf, [ada, bo]) = (Shelf::new(Duration::from_mins(1)), people());
+        let server = Server::new();
+        let (shelf, [ada, bo]) = (Shelf::new(server, Duration::from_mins(1)), people());
         let at = Duration::from_secs;
         let handle = shelf.put(ada, "plan", at(0)).unwrap();
+        assert!(server.gave(&handle) && !Server(server.0.map(|byte| !byte)).gave(&handle));
         assert_eq!(shelf.take(bo, &handle, at(1)), None, "not another's");
         assert_eq!(shelf.take(ada, b"guess", at(1)), None);
         assert_eq!(shelf.with(ada, &handle, at(59), |plan| *plan), Some("plan"), "a use lengthens its life");
@@ -109,7 +133,7 @@ mod tests {
 
     #[test]
     fn nobody_fills_it_for_the_others() {
-        let (shelf, [ada, bo]) = (Shelf::new(Duration::from_mins(1)), people());
+        let (shelf, [ada, bo]) = (Shelf::new(Server::new(), Duration::from_mins(1)), people());
         for _ in 0..EACH_MAX {
             shelf.put(ada, (), Duration::ZERO).unwrap();
         }

@@ -35,3 +35,11 @@ pub(super) fn unsupported() -> Status {
 pub(super) fn gone() -> Status {
     Status::not_found("no such ticket or statement of yours; it may have been used, or be too old: ask again")
 }
+
+/// A ticket or handle of another server, or of the time before this one started.
+pub(super) fn elsewhere() -> Status {
+    Status::aborted(
+        "this server has given out no such ticket or statement since it started; a ticket is good at the server that gave \
+         it: ask again, and fetch from the server that answers",
+    )
+}

@@ -25,12 +25,13 @@ pub(super) struct Patience {
     pub(super) memtable_bytes: u64,
 }
 
-/// Batches on their way.
+/// Batches on their way; none is lost by an error.
 #[derive(Debug)]
 pub(super) struct Appender {
     storage: Arc<Storage>,
     patience: Option<Patience>,
-    under_way: VecDeque<(PointBatch, Ticket)>,
+    /// In order; without a ticket the log does not have it yet.
+    under_way: VecDeque<(PointBatch, Option<Ticket>)>,
 }
 
 impl Appender {
@@ -39,18 +40,22 @@ impl Appender {
         Self { storage: Arc::clone(storage), patience, under_way: VecDeque::new() }
     }
 
+    /// Waits for room from here on, or fails where there is none. What is on its way stays so.
+    pub(super) fn set_patience(&mut self, patience: Option<Patience>) {
+        self.patience = patience;
+    }
+
     /// Hands a batch on, and waits for those before it if there are [`UNDER_WAY_MAX`].
     ///
     /// # Errors
-    /// [`Failure`]; then not everything was stored.
+    /// [`Failure`]; then not everything was stored, and what was not is still here: [`Self::drain`] tries again.
     pub(super) fn send(&mut self, batch: PointBatch) -> Result<(), Failure> {
-        while self.under_way.len() >= UNDER_WAY_MAX {
+        self.under_way.push_back((batch, None));
+        while self.under_way.len() > UNDER_WAY_MAX {
             self.land()?;
         }
         self.wait_for_room()?;
-        let ticket = self.offer(&batch)?;
-        self.under_way.push_back((batch, ticket));
-        Ok(())
+        self.offer()
     }
 
     /// Waits until all is durable.
@@ -81,33 +86,30 @@ impl Appender {
     /// Waits for the oldest batch. If it was refused, it and all behind it are sent again, in order: of one identity the
     /// later point must win.
     fn land(&mut self) -> Result<(), Failure> {
-        let Some((batch, ticket)) = self.under_way.pop_front() else { return Ok(()) };
-        let Err(error) = ticket.wait() else { return Ok(()) };
-        self.wait_out(error)?;
-        let mut again = vec![batch];
-        for (batch, ticket) in std::mem::take(&mut self.under_way) {
-            // Whatever came of it, it is sent again.
-            drop(ticket.wait());
-            again.push(batch);
-        }
-        for batch in again {
-            loop {
-                match self.offer(&batch)?.wait() {
-                    Ok(()) => break,
-                    Err(error) => self.wait_out(error)?,
-                }
+        loop {
+            self.offer()?;
+            let Some(ticket) = self.under_way.front_mut().and_then(|(_, ticket)| ticket.take()) else { return Ok(()) };
+            let Err(error) = ticket.wait() else {
+                self.under_way.pop_front();
+                return Ok(());
+            };
+            for ticket in self.under_way.iter_mut().filter_map(|(_, ticket)| ticket.take()) {
+                // Whatever came of it, it is sent again.
+                drop(ticket.wait());
             }
+            self.wait_out(error)?;
         }
-        Ok(())
     }
 
-    fn offer(&self, batch: &PointBatch) -> Result<Ticket, Failure> {
-        loop {
+    /// Gives the log what it has not, or not any more.
+    fn offer(&mut self) -> Result<(), Failure> {
+        while let Some((batch, ticket)) = self.under_way.iter_mut().find(|(_, ticket)| ticket.is_none()) {
             match self.storage.append(batch.clone()) {
-                Ok(ticket) => return Ok(ticket),
+                Ok(offered) => *ticket = Some(offered),
                 Err(error) => self.wait_out(error)?,
             }
         }
+        Ok(())
     }
 
     fn wait_for_room(&self) -> Result<(), Failure> {

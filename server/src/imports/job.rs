@@ -34,10 +34,14 @@ const CALLS_MAX: u64 = 1 << 18;
 enum End {
     /// Read to its end.
     Whole,
+    /// Read to its end, but parts of it are broken, and were reported as skipped.
+    Parts(String),
     /// Broken, or no such file.
     Broken(String),
     /// It could not be read; the cause is in the log.
     Unreadable,
+    /// Its owner wants no more of it.
+    Canceled,
 }
 
 /// Reads a file to its end, or until it is to stop. What is not done then is taken up by the next start.
@@ -52,25 +56,29 @@ pub(super) fn run(all: &Imports, row: &import::Model, halt: &Halt, runtime: &Han
     };
     let end = if row.status == imports::CANCELED { Err(Failure::Halted) } else { job.read() };
     let end = end.and_then(|end| job.commit().map(|()| end));
-    match end {
-        Ok(end) => {
-            job.settle()?;
-            job.end(&end)?;
-        }
+    let end = match end {
+        // What was taken stays, and the totals follow it.
         Err(Failure::Halted) if halt.is_canceled() || row.status == imports::CANCELED => {
-            // What was taken stays, and the totals follow it.
-            job.patience_again();
-            job.settle()?;
-            let write = job.person.wait(all.control().write())?;
-            job.person.wait(async {
-                imports::delete(write.on(), &row.id).await?;
-                write.commit().await
-            })?;
+            job.give_rest().map(|()| End::Canceled)
         }
+        end => end,
+    };
+    let end = end.and_then(|end| if is_untouched(row) { Ok(end) } else { job.settle().map(|()| end) });
+    match end {
+        Ok(end) => job.end(&end)?,
         Err(Failure::Gone) => {}
         Err(failure) => return Err(failure),
     }
+    if is_untouched(row) {
+        // A crash may have left something before anything was noted. Another import of theirs may run, and comes first.
+        all.remake_totals(job.person.user);
+    }
     Ok(all.uploads().remove(&row.id)?)
+}
+
+/// Whether an import was canceled before anything of it was noted.
+pub(super) fn is_untouched(row: &import::Model) -> bool {
+    row.status == imports::CANCELED && row.calls_taken == 0
 }
 
 /// Makes a person's totals anew that are not settled.
@@ -105,6 +113,8 @@ struct Reading<'a> {
     taken: u64,
     noted_calls: u64,
     noted: Duration,
+    /// What is durable of the report.
+    noted_report: Report,
     bytes: u64,
     failure: Option<Failure>,
 }
@@ -113,7 +123,8 @@ impl<'a> Reading<'a> {
     fn begin(all: &'a Imports, row: &'a import::Model, halt: &'a Halt, runtime: &Handle) -> Result<Self, Failure> {
         let user = UserId::parse(&row.user_id).ok_or(Failure::Gone)?;
         let person = all.person(user, sender(&row.format), runtime.clone())?;
-        let intake = Intake::new(&person.engine, person.user, Report::parse(&row.report));
+        let noted_report = Report::parse(&row.report);
+        let intake = Intake::new(&person.engine, person.user, noted_report.clone());
         let patience =
             Patience { runtime: person.runtime.clone(), halt: halt.clone(), memtable_bytes: all.memtable_bytes() };
         let out = Appender::new(person.engine.storage(), Some(patience));
@@ -130,6 +141,7 @@ impl<'a> Reading<'a> {
             taken,
             noted_calls: taken,
             noted,
+            noted_report,
             bytes,
             failure: None,
         })
@@ -159,7 +171,8 @@ impl<'a> Reading<'a> {
         match read {
             Ok(Ok(())) => Ok(End::Whole),
             Ok(Err(Fault::Stopped(_))) => Err(self.failure.take().unwrap_or(Failure::Halted)),
-            Ok(Err(fault @ Fault::Broken { .. })) => Ok(End::Broken(fault.to_string())),
+            Ok(Err(Fault::Parts { what })) => Ok(End::Parts(what)),
+            Ok(Err(fault @ (Fault::Broken { .. } | Fault::Foreign { .. }))) => Ok(End::Broken(fault.to_string())),
             Ok(Err(Fault::Io(error))) => {
                 tracing::error!(import = self.row.id, %error, "the file of an import cannot be read");
                 Ok(End::Unreadable)
@@ -179,16 +192,11 @@ impl<'a> Reading<'a> {
             self.noted = self.all.clock().elapsed();
             return Ok(());
         }
-        if let Some(batch) = self.intake.rest()? {
-            self.out.send(batch)?;
-        }
-        let _turn = self.all.turn(&self.person);
-        keep(&self.person, &mut self.intake, &mut self.out, Telling::InFile)?;
-        self.out.drain()?;
+        self.give()?;
         let advance = Advance {
             bytes_read: i64::try_from(self.bytes).unwrap_or(i64::MAX),
             calls_taken: i64::try_from(self.calls.max(self.taken)).unwrap_or(i64::MAX),
-            report: self.intake.report().text(),
+            report: self.noted_report.text(),
         };
         let noted = async {
             let write = self.all.control().write().await?;
@@ -206,6 +214,40 @@ impl<'a> Reading<'a> {
         Err(Failure::Halted)
     }
 
+    /// Makes all that was found durable.
+    fn give(&mut self) -> Result<(), Failure> {
+        if let Some(batch) = self.intake.rest()? {
+            self.out.send(batch)?;
+        }
+        let _turn = self.all.turn(&self.person);
+        keep(&self.person, &mut self.intake, &mut self.out, Telling::InFile)?;
+        self.out.drain()?;
+        self.noted_report = self.intake.report();
+        Ok(())
+    }
+
+    /// Makes what was found until its owner canceled it durable, as it is counted; what finds no room is not
+    /// counted. From here on there is nobody who could cancel.
+    fn give_rest(&mut self) -> Result<(), Failure> {
+        // A full disk must not keep what nobody wants.
+        self.out.set_patience(None);
+        match self.give() {
+            Ok(()) => {}
+            Err(Failure::Engine(error)) => {
+                tracing::info!(import = self.row.id, %error, "the rest of a canceled import is not taken");
+                self.intake = Intake::new(&self.person.engine, self.person.user, self.noted_report.clone());
+                self.out = Appender::new(self.person.engine.storage(), None);
+            }
+            Err(failure) => return Err(failure),
+        }
+        self.out.set_patience(Some(Patience {
+            runtime: self.person.runtime.clone(),
+            halt: self.all.last_halt(),
+            memtable_bytes: self.all.memtable_bytes(),
+        }));
+        Ok(())
+    }
+
     /// Hands on what is enough for a batch, and commits where much waits.
     fn pass(&mut self) -> Result<(), Failure> {
         if self.halt.is_asked() {
@@ -215,16 +257,6 @@ impl<'a> Reading<'a> {
             self.out.send(batch)?;
         }
         if self.intake.is_full() || self.calls - self.noted_calls >= CALLS_MAX { self.commit() } else { Ok(()) }
-    }
-
-    /// From here on there is nobody who could cancel.
-    fn patience_again(&mut self) {
-        let patience = Patience {
-            runtime: self.person.runtime.clone(),
-            halt: self.all.last_halt(),
-            memtable_bytes: self.all.memtable_bytes(),
-        };
-        self.out = Appender::new(self.person.engine.storage(), Some(patience));
     }
 
     fn settle(&mut self) -> Result<(), Failure> {
@@ -241,13 +273,25 @@ impl<'a> Reading<'a> {
                 report.skipped.push(Skipped { reason, count: 1, example: what.clone() });
                 ("partial", None)
             }
-            End::Broken(what) => ("failed", Some(what.clone())),
+            End::Parts(_) if report.has_points() => ("partial", None),
+            End::Broken(what) | End::Parts(what) => ("failed", Some(what.clone())),
             End::Unreadable => {
                 let status = if report.has_points() { "partial" } else { "failed" };
                 (status, Some("the file could not be read; the server's log says why".to_owned()))
             }
+            End::Canceled if report.has_points() => {
+                let reason = "the import was cancelled: nothing is taken from here on".to_owned();
+                let example = format!("cancelled at byte {}", self.bytes);
+                report.skipped.push(Skipped { reason, count: 1, example });
+                ("partial", None)
+            }
+            End::Canceled => ("failed", Some("cancelled".to_owned())),
         };
-        let bytes = if matches!(end, End::Whole) { self.row.bytes } else { i64::try_from(self.bytes).unwrap_or(0) };
+        let bytes = if matches!(end, End::Whole | End::Parts(_)) {
+            self.row.bytes
+        } else {
+            i64::try_from(self.bytes).unwrap_or(0)
+        };
         let row = import::Model {
             status: status.to_owned(),
             bytes_read: bytes.min(self.row.bytes),
@@ -278,6 +322,8 @@ impl<'a> Reading<'a> {
 pub(super) fn keep(person: &Person, intake: &mut Intake, out: &mut Appender, telling: Telling) -> Result<(), Failure> {
     nights::keep(person, intake, out, telling)?;
     let days = intake.days();
+    // What is kept goes on its way as a whole, also where the import is to end meanwhile.
+    let mut sent = Ok(());
     if !days.held.is_empty() {
         let kept = person.wait(keep::keep(person, &days))?;
         for keep::Point { daily, owner, at, value } in kept.points {
@@ -285,17 +331,20 @@ pub(super) fn keep(person: &Person, intake: &mut Intake, out: &mut Appender, tel
                 intake.point(daily.piece_metric(), value, at, owner.maker());
             }
             if let Some(batch) = intake.ripe()? {
-                out.send(batch)?;
+                sent = sent.and(out.send(batch));
             }
         }
         for _ in 0..kept.left {
             intake.skip("more parts of a day than a server keeps", &keep::ITEMS_A_DAY_MAX);
         }
         if let Some(batch) = intake.rest()? {
-            out.send(batch)?;
+            sent = sent.and(out.send(batch));
         }
     }
-    if days.said.is_empty() { Ok(()) } else { totals::remember(person, &days, out) }
+    if !days.said.is_empty() {
+        totals::remember(person, &days, out)?;
+    }
+    sent
 }
 
 /// The source of totals of a format.

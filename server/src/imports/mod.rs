@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What it guarantees: an import that was answered with 202 is read to its end, whatever crashes in between, unless its
-//! owner ends it. Reading again drops what was acknowledged. The same file again changes nothing. One import of a person
+//! owner ends it; then what was read by then is kept, and the report says so. Reading again drops what was acknowledged. The same file again changes nothing. One import of a person
 //! and [`RUNNING_MAX`] in all run at once, each as fast as the log acknowledges.
 //!
 //! Several servers may share a control database: a job is for the server that has the file.

@@ -69,6 +69,8 @@ fn take(imports: &Imports, user: UserId, pusher: Pusher, body: &[u8], runtime: H
         Ok(()) => {}
         Err(Fault::Broken { at, what }) => return Err(broken(at, what)),
         Err(Fault::Stopped(stop)) => return Err(document.failure.map_or_else(|| ApiError::internal(stop), Into::into)),
+        // No document has parts.
+        Err(Fault::Foreign { what } | Fault::Parts { what }) => return Err(broken(0, what)),
         Err(Fault::Io(error)) => return Err(ApiError::internal(error)),
     }
     let Document { mut intake, ready, .. } = document;

@@ -19,7 +19,7 @@ const OTHER: &str = "other reasons";
 /// What was taken, and what was skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
-    /// Points that were stored, by metric.
+    /// Values that were taken, by metric: as many as were sent, of which those of one identity are one point.
     #[schema(example = json!({"heart_rate": 350}))]
     pub ingested: BTreeMap<String, u64>,
     /// What was not stored, by reason.

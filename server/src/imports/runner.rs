@@ -1,6 +1,6 @@
 //! What runs: the oldest import that waits, one of a person and [`RUNNING_MAX`] in all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use storage::UserId;
@@ -14,6 +14,9 @@ use crate::control::repository::imports;
 
 /// Between two looks for imports that wait: cancellations by way of other servers, and what failed before.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Imports that end at once which were canceled before anything of them was noted.
+const ENDING_MAX: usize = 2;
 
 /// How long an import rests that broke off.
 const REST: Duration = Duration::from_mins(1);
@@ -38,8 +41,13 @@ impl Running {
 impl Imports {
     /// Starts the runner of this process, which first removes what a crash left behind.
     pub fn start(&self) -> Running {
-        let runner =
-            Runner { imports: self.clone(), running: HashMap::new(), resting: HashMap::new(), threads: JoinSet::new() };
+        let runner = Runner {
+            imports: self.clone(),
+            running: HashMap::new(),
+            ending: HashSet::new(),
+            resting: HashMap::new(),
+            threads: JoinSet::new(),
+        };
         Running { task: tokio::spawn(runner.run()), imports: self.clone() }
     }
 }
@@ -48,6 +56,8 @@ struct Runner {
     imports: Imports,
     /// Whose import each is, and how it is ended.
     running: HashMap<String, (String, Halt)>,
+    /// Those of `running` that were canceled before anything of them was noted.
+    ending: HashSet<String>,
     /// Until when those rest that broke off.
     resting: HashMap<String, Duration>,
     threads: JoinSet<Ended>,
@@ -91,6 +101,7 @@ impl Runner {
     fn note_end(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         let Ok(Ended { id, is_done }) = ended else { return };
         self.running.remove(&id);
+        self.ending.remove(&id);
         if is_done {
             self.resting.remove(&id);
         } else {
@@ -114,8 +125,16 @@ impl Runner {
             if self.resting.get(&row.id).is_some_and(|until| imports.clock().elapsed() < *until) {
                 continue;
             }
+            if job::is_untouched(&row) {
+                // It reads nothing and waits for nobody.
+                if self.ending.len() < ENDING_MAX {
+                    self.begin(row);
+                }
+                continue;
+            }
             let is_theirs = |(user, _): &(String, Halt)| *user == row.user_id;
-            if self.running.len() < RUNNING_MAX && !self.running.values().any(is_theirs) {
+            let reading = self.running.len() - self.ending.len();
+            if reading < RUNNING_MAX && !self.running.values().any(is_theirs) {
                 self.begin(row);
             }
         }
@@ -130,7 +149,7 @@ impl Runner {
             let is_resting =
                 self.resting.get(user.as_str()).is_some_and(|until| self.imports.clock().elapsed() < *until);
             let is_busy = self.running.values().any(|(other, _)| other == user.as_str());
-            if is_resting || is_busy || self.running.len() >= RUNNING_MAX {
+            if is_resting || is_busy || self.running.len() - self.ending.len() >= RUNNING_MAX {
                 continue;
             }
             self.imports.unsettled().remove(&user);
@@ -148,6 +167,9 @@ impl Runner {
 
     fn begin(&mut self, row: import::Model) {
         let Some(user) = UserId::parse(&row.user_id) else { return };
+        if job::is_untouched(&row) {
+            self.ending.insert(row.id.clone());
+        }
         let halt = Halt::default();
         self.spawn(row.id.clone(), user, halt.clone(), move |imports, runtime| {
             let _busy = imports.uploads().hold(&row.id, user, &halt);

@@ -47,8 +47,8 @@ pub struct Import {
     /// `apple_health` or `garmin`.
     #[schema(example = "apple_health")]
     pub format: String,
-    /// `queued`, `running`; `done`: read to its end; `partial`: broken behind something that was kept; `failed`: nothing
-    /// was usable.
+    /// `queued`, `running`; `done`: read to its end; `partial`: broken or cancelled behind something that was kept, or
+    /// broken in a part of it; `failed`: nothing was usable, or taken before it was cancelled.
     #[schema(example = "running")]
     pub status: String,
     /// How much of the file is read, 0 to 1.
@@ -75,7 +75,8 @@ impl From<Model> for Import {
             created_at: rfc3339(row.created_at),
             id: row.id,
             format: row.format,
-            status: row.status,
+            // What was taken is being made durable.
+            status: if row.status == imports::CANCELED { imports::RUNNING.to_owned() } else { row.status },
             error: row.error,
         }
     }
@@ -177,11 +178,12 @@ async fn get(
     Ok(Json(row.ok_or_else(unknown)?.into()))
 }
 
-/// Ends an import of one's own; one that has ended is forgotten. What was taken stays.
+/// Ends an import of one's own, behind the answer: it is `partial` or `failed` then, and says what was taken, which stays.
+/// One that has ended is forgotten.
 #[utoipa::path(
     delete, path = "/imports/{id}", tag = "imports", params(("id" = String, Path, description = "the import's id")),
     security(("bearer" = []), ("api_key" = [])),
-    responses((status = 204, description = "ended"), (status = 404, description = "no such import of yours"))
+    responses((status = 204, description = "it ends, or is forgotten"), (status = 404, description = "no such import of yours"))
 )]
 async fn remove(
     Writer(principal): Writer,

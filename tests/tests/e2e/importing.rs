@@ -222,6 +222,15 @@ async fn the_command_line_sends_a_folder_as_one() {
     let (code, said) = avycenna(&server, folder.path(), &["garmin", "watch", "--key", &key]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("watch: done") && said.contains("heart_rate"), "{said}");
+    // One that breaks off leaves the other, and is told.
+    let whole = std::fs::read(inside.join("ride.FIT")).unwrap();
+    std::fs::write(inside.join("cut.fit"), &whole[..whole.len() / 2]).unwrap();
+    let (code, said) = avycenna(&server, folder.path(), &["garmin", "watch", "--key", &key]);
+    assert_eq!(code, 7, "{said}");
+    assert!(said.contains("watch: partial\n") && said.contains("such as Activity/cut.fit: broken at byte"), "{said}");
+    let (code, said) = avycenna(&server, folder.path(), &["apple-health", "watch/Activity/ride.FIT", "--key", &key]);
+    assert_eq!(code, 7, "{said}");
+    assert!(said.contains("failed: ") && said.contains("`avycenna import garmin`"), "{said}");
     for (format, endings) in [("garmin", ".fit, .zip or .json"), ("apple-health", ".zip or .xml")] {
         let (code, said) = avycenna(&server, folder.path(), &[format, "empty", "--key", &key]);
         assert_eq!(code, 1, "{said}");

@@ -59,11 +59,15 @@ async fn ctrl_c_ends_the_import_says_how_to_have_the_rest_and_so_it_is() {
     std::fs::write(folder.path().join("export.xml"), export(RECORDS)).unwrap();
     let (child, id) = reading(&server, &ada, folder.path(), &key).await;
     signal(child.id(), "INT");
-    let (code, said) = ended(child);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (code, said, told) = (output.status.code(), text(&output.stderr), text(&output.stdout));
     assert_eq!(code, Some(1), "{said}");
     let promised = "the import was ended; what was taken stays, and the same file again brings the rest";
     assert!(said.contains(promised), "{said}");
-    assert_eq!(ada.get(&format!("/api/v1/imports/{id}")).await.status, 404);
+    let report = ada.get(&format!("/api/v1/imports/{id}")).await.expect(200).json();
+    assert_eq!(report["status"], "partial", "{report}");
+    assert!(told.contains("export.xml: partial\n") && told.contains("such as cancelled at byte "), "{told}");
     let deadline = Instant::now() + DEADLINE;
     while server.data_dir().join("imports").join(&id).exists() {
         assert!(Instant::now() < deadline, "the file goes with the import");
@@ -71,6 +75,7 @@ async fn ctrl_c_ends_the_import_says_how_to_have_the_rest_and_so_it_is() {
     }
     let taken = count(&ada, "heart_rate").await;
     assert!(0 < taken && taken < RECORDS, "{taken} of {RECORDS} were taken");
+    assert_eq!(report["ingested"]["heart_rate"], taken, "as many as the report says");
     let arguments = ["import", "apple-health", "export.xml", "--key", &key, "--url", &server.url()];
     let again = options().run(&arguments, folder.path());
     assert!(again.status.success(), "{again:?}");

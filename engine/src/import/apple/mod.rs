@@ -37,25 +37,30 @@ use self::document::{REPORT_BYTES, broken};
 use self::prolog::{NoRoot, Prolog};
 pub(super) use self::record::{STRAND_ACTIVE, STRAND_BASAL};
 use super::archive::{self, Tracked};
-use super::{Fault, Sink};
+use super::{Fault, Sink, garmin, mistaken};
 
 /// The root element of an export.
 const ROOT: &str = "HealthData";
+
+/// Bytes by which a file is known.
+const HEAD_BYTES: u64 = 12;
 
 /// Reads an export into `sink`: a zip archive with one or more exports inside, or one document.
 ///
 /// # Errors
 /// [`Fault::Broken`] where the file stops to make sense; what was found before stands. Of an archive the offset is that in
-/// the part that the message names.
+/// the part that the message names. [`Fault::Foreign`] for an archive without an export, and for Garmin's files.
 pub fn read<R: Read + Seek>(mut file: R, sink: &mut dyn Sink) -> Result<(), Fault> {
     let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut head = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut head)?;
+    file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
     file.rewind()?;
     let (mut file, read_bytes) = Tracked::new(file);
     if archive::begins(&head) {
         exports::read(file, &read_bytes, sink)?;
+    } else if garmin::begins(&head) {
+        return Err(Fault::Foreign { what: mistaken::GARMIN.to_owned() });
     } else {
         let prolog = Prolog::read(&mut file).map_err(|reason| match reason {
             NoRoot::Broken(at, what) => broken(at, format!("no Apple Health export: {what}")),
@@ -69,6 +74,18 @@ pub fn read<R: Read + Seek>(mut file: R, sink: &mut dyn Sink) -> Result<(), Faul
     }
     sink.reached(length)?;
     Ok(())
+}
+
+/// Whether a document is an export; reads its beginning, a mebibyte at most.
+///
+/// # Errors
+/// [`Fault::Io`] when it cannot be read.
+pub(super) fn is_export(document: impl Read) -> Result<bool, Fault> {
+    match Prolog::read(document) {
+        Ok(prolog) => Ok(prolog.root == ROOT),
+        Err(NoRoot::Broken(..)) => Ok(false),
+        Err(NoRoot::Read(error)) => Err(Fault::Io(error)),
+    }
 }
 
 /// The fault of a failed read: of the file's content if what inflates it says so, else of the disk.

@@ -7,10 +7,16 @@ use serde_json::Value;
 /// Longest cell that is shown, characters.
 const CELL_CHARACTERS_MAX: usize = 200;
 
+/// What the columns of `EXPLAIN` are called.
+const PLAN_COLUMNS: [&str; 2] = ["plan_type", "plan"];
+
 /// An answer of `/query` in JSON as a table of its first rows; `None` for what is no such answer.
 pub(super) fn table(answer: &Value, rows_max: usize) -> Option<String> {
     let columns = answer["columns"].as_array()?;
     let rows = answer["rows"].as_array()?;
+    if columns.iter().map(|column| column["name"].as_str()).eq(PLAN_COLUMNS.map(Some)) {
+        return Some(plans(rows));
+    }
     let names: Vec<String> = columns.iter().map(|column| shown(&column["name"])).collect();
     let is_number: Vec<bool> =
         columns.iter().map(|column| matches!(column["type"].as_str(), Some("number" | "integer"))).collect();
@@ -52,6 +58,28 @@ pub(super) fn table(answer: &Value, rows_max: usize) -> Option<String> {
     Some(out)
 }
 
+/// Plans as `EXPLAIN` answers them: whole, each step on a line of its own.
+fn plans(rows: &[Value]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let text = |nth: usize| row[nth].as_str().unwrap_or_default();
+        out.extend(text(0).chars().map(plain));
+        out.push('\n');
+        for line in text(1).lines() {
+            out.push_str("  ");
+            out.extend(line.chars().map(plain));
+            out.push('\n');
+        }
+    }
+    let _ = write!(out, "({} row{})", rows.len(), if rows.len() == 1 { "" } else { "s" });
+    out
+}
+
+/// A character that moves no terminal's cursor.
+fn plain(character: char) -> char {
+    if character.is_control() { '\u{fffd}' } else { character }
+}
+
 /// A cell: no value is blank, a text is itself, without what would move a terminal's cursor.
 fn shown(value: &Value) -> String {
     let text = match value {
@@ -59,7 +87,6 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let plain = |character: char| if character.is_control() { '\u{fffd}' } else { character };
     let mut shown: String = text.chars().take(CELL_CHARACTERS_MAX).map(plain).collect();
     if text.chars().nth(CELL_CHARACTERS_MAX).is_some() {
         shown.push('…');
@@ -108,6 +135,19 @@ The first 1 are shown; \\o FILE takes all.";
         let one = json!({"columns": [{"name": "x", "type": "text"}], "rows": [["\u{1b}[2J"]]});
         assert_eq!(table(&one, 1).unwrap(), "  x\n------\n \u{fffd}[2J\n(1 row)");
         assert_eq!(table(&json!({"detail": "no"}), 1), None);
+    }
+
+    #[test]
+    fn a_plan_is_shown_whole_and_a_line_for_each_step() {
+        let long = format!("CoalesceExec: {}", "x".repeat(300));
+        let answer = json!({
+            "columns": [{"name": "plan_type", "type": "text"}, {"name": "plan", "type": "text"}],
+            "rows": [["logical_plan", "Limit\n  TableScan\n"], ["physical_plan", format!("{long}\n\u{1b}[2J")]],
+            "row_count": 2,
+        });
+        let expected =
+            format!("logical_plan\n  Limit\n    TableScan\nphysical_plan\n  {long}\n  \u{fffd}[2J\n(2 rows)");
+        assert_eq!(table(&answer, 1).unwrap(), expected);
     }
 
     #[test]

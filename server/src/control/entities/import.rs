@@ -15,7 +15,7 @@ pub struct Model {
     pub server: String,
     /// `apple_health` or `garmin`.
     pub format: String,
-    /// `queued`, `running`, `done`, `partial`, `failed`; or `canceled`, which nobody sees and which goes when its thread has
+    /// `queued`, `running`, `done`, `partial`, `failed`; or `canceled`, which is told as `running` and ends when its thread has
     /// ended.
     pub status: String,
     /// Length of the file.

@@ -13,7 +13,7 @@ use super::super::error::{Error, Result, at};
 pub const QUEUED: &str = "queued";
 /// Is being read.
 pub const RUNNING: &str = "running";
-/// Its owner wants no more of it; its thread has not ended yet.
+/// Its owner wants no more of it; its thread has not ended yet. Told as [`RUNNING`].
 pub const CANCELED: &str = "canceled";
 
 /// Statuses of imports that still have a file.
@@ -74,7 +74,7 @@ pub async fn insert(on: &impl ConnectionTrait, row: Model, waiting_max: u64) -> 
 /// # Errors
 /// [`Error::Database`].
 pub async fn of_user(on: &impl ConnectionTrait, user_id: &str) -> Result<Vec<Model>> {
-    let found = select_of_user(user_id).filter(Column::Status.ne(CANCELED));
+    let found = select_of_user(user_id);
     found.limit(2 * ENDED_MAX).all(on).await.map_err(at("list imports"))
 }
 
@@ -88,7 +88,7 @@ pub(in crate::control) fn select_of_user(user_id: &str) -> Select<Entity> {
 /// # Errors
 /// [`Error::Database`].
 pub async fn by_id(on: &impl ConnectionTrait, user_id: &str, id: &str) -> Result<Option<Model>> {
-    let found = Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).filter(Column::Status.ne(CANCELED));
+    let found = Entity::find_by_id(id).filter(Column::UserId.eq(user_id));
     found.one(on).await.map_err(at("find an import"))
 }
 
@@ -151,7 +151,7 @@ pub async fn advance(on: &impl ConnectionTrait, id: &str, advance: &Advance, now
     Ok(advanced.map_err(at("note how far an import is"))?.rows_affected == 1)
 }
 
-/// Notes how it ended: `done`, `partial` or `failed`.
+/// Notes how it ended: `done`, `partial` or `failed`. One that was to be ended and is read to its end by then is `done`.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -164,14 +164,14 @@ pub async fn end(on: &impl ConnectionTrait, row: &Model) -> Result<()> {
         .col_expr(Column::Error, Expr::value(row.error.clone()))
         .col_expr(Column::UpdatedAt, Expr::value(row.updated_at))
         .filter(Column::Id.eq(&row.id))
-        .filter(Column::Status.ne(CANCELED))
+        .filter(Column::Status.is_in(WAITING))
         .exec(on)
         .await;
     ended.map(|_| ()).map_err(at("end an import"))
 }
 
-/// Ends a person's import: one that has not ended is to be ended by its thread, an ended one is forgotten. Whether there
-/// was one.
+/// Ends a person's import: one that has not ended is to be ended by its thread, however often that is said; an ended one
+/// is forgotten. Whether there was one.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -181,7 +181,7 @@ pub async fn cancel(on: &impl ConnectionTrait, user_id: &str, id: &str, now_us: 
         .col_expr(Column::UpdatedAt, Expr::value(now_us))
         .filter(Column::Id.eq(id))
         .filter(Column::UserId.eq(user_id))
-        .filter(Column::Status.is_in([QUEUED, RUNNING]))
+        .filter(Column::Status.is_in(WAITING))
         .exec(on)
         .await;
     if canceled.map_err(at("cancel an import"))?.rows_affected == 1 {
@@ -190,16 +190,8 @@ pub async fn cancel(on: &impl ConnectionTrait, user_id: &str, id: &str, now_us: 
     let forgotten = Entity::delete_many()
         .filter(Column::Id.eq(id))
         .filter(Column::UserId.eq(user_id))
-        .filter(Column::Status.ne(CANCELED))
+        .filter(Column::Status.is_not_in(WAITING))
         .exec(on)
         .await;
     Ok(forgotten.map_err(at("forget an import"))?.rows_affected == 1)
-}
-
-/// Forgets an import.
-///
-/// # Errors
-/// [`Error::Database`].
-pub async fn delete(on: &impl ConnectionTrait, id: &str) -> Result<()> {
-    Entity::delete_by_id(id).exec(on).await.map(|_| ()).map_err(at("forget an import"))
 }

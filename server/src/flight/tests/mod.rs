@@ -10,10 +10,12 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{
     CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
-    CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo, SqlInfo, XdbcDataType,
+    CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
+    ProstMessageExt as _, SqlInfo, XdbcDataType,
 };
-use arrow_flight::{FlightInfo, Ticket};
+use arrow_flight::{FlightDescriptor, FlightInfo, Ticket};
 use futures::TryStreamExt as _;
+use prost::Message as _;
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 
@@ -223,6 +225,37 @@ async fn a_ticket_is_its_callers_and_good_for_once() {
     let forged = FlightInfo::new()
         .with_endpoint(arrow_flight::FlightEndpoint::new().with_ticket(Ticket::new(b"forged".to_vec())));
     batches(&mut ada, &forged).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_ticket_of_another_server_is_told_to_ask_again_and_to_fetch_there() {
+    let scene = Scene::new().await;
+    let beside = Stage::with_state_of(&scene.stage).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let bounds = Bounds::of(&beside.state.config);
+    let serving = tokio::spawn(serve_within(bounds, beside.state.clone(), listener, stop.clone(), Duration::ZERO));
+    let mut here = scene.client(Some(&scene.ada.key)).await;
+    let mut there = FlightSqlServiceClient::new(Endpoint::from_shared(address).unwrap().connect().await.unwrap());
+    there.set_header(scene.ada.key.0, scene.ada.key.1.as_str());
+    let info = here.execute(VALUES.to_owned(), None).await.unwrap();
+    let refused = batches(&mut there, &info).await.unwrap_err();
+    assert!(
+        refused.contains("aborted") && refused.contains("a ticket is good at the server that gave it"),
+        "{refused}"
+    );
+    assert_eq!(of(&batches(&mut here, &info).await.unwrap()), [60.0, 62.0], "where it came from it is good still");
+    // The same of what is prepared.
+    let command = CommandPreparedStatementQuery { prepared_statement_handle: vec![0; shelf::HANDLE_BYTES].into() };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let mut there = there.into_inner();
+    let mut request = tonic::Request::new(descriptor);
+    request.metadata_mut().insert(scene.ada.key.0, scene.ada.key.1.parse().unwrap());
+    let refused = there.get_flight_info(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Aborted, "{refused}");
+    stop.cancel();
+    serving.await.unwrap();
 }
 
 #[tokio::test]

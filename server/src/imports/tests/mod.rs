@@ -32,7 +32,7 @@ const MAY_US: i64 = 1_777_593_600_000_000;
 ///
 /// ```text
 /// hr VALUE AT │ many COUNT │ night START END HOURS RANK DEVICE [TOLD [HRV]] │ steps SOURCE RANK START END VALUE [STRAND] │ reading START AT VALUE [STRAND]
-/// total START VALUE │ skip EXAMPLE │ hold │ panic │ anything else breaks it
+/// total START VALUE │ skip EXAMPLE │ foreign │ part │ hold │ panic │ anything else breaks it
 /// ```
 fn script(file: File, sink: &mut dyn Sink) -> Result<(), Fault> {
     read(file, sink, true)
@@ -96,6 +96,8 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
                 maker: Maker { source: "garmin", device: None },
             }))?,
             "skip" => sink.skipped("nothing for us", &words[1]),
+            "foreign" => return Err(Fault::Foreign { what: "it is another maker's".to_owned() }),
+            "part" => return Err(Fault::Parts { what: "a part of it is broken".to_owned() }),
             "hold" if holds => loop {
                 sink.reached(at)?;
                 std::thread::yield_now();
@@ -110,22 +112,8 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// `night START END HOURS RANK DEVICE [TOLD [HRV]]`; `-` is nothing.
-fn night<'a>(words: &[&'a str]) -> Found<'a> {
-    let said = |nth: usize| words.get(nth).copied().filter(|word| *word != "-");
-    let number = |nth: usize| said(nth).map(|word| word.parse::<f64>().unwrap());
-    let time = |nth: usize| said(nth).map(|word| MAY_US + word.parse::<i64>().unwrap() * 1_000_000);
-    Found::Night(Night {
-        start: time(1).unwrap(),
-        end: time(2).unwrap(),
-        asleep_h: number(3).unwrap(),
-        deep_h: None,
-        rem_h: None,
-        hrv_ms: number(7),
-        told_at: time(6),
-        rank: words[4].parse().unwrap(),
-        maker: Maker { source: GARMIN, device: said(5) },
-    })
+/// hr VALUE AT │ many COUNT │ night START END HOURS RANK DEVICE [TOLD [HRV]] │ steps SOURCE RANK START END VALUE [STRAND] │ reading START AT VALUE [STRAND]
+/// total START VALUE │ skip EXAMPLE │ foreign │ part │ hold │ panic │ anything else breaks it
 }
 
 fn small_count(word: &str) -> i64 {
@@ -192,7 +180,7 @@ impl World {
     /// Imports a file of Ada's to its end.
     async fn import(&self, query: &str, file: &str) -> Value {
         let id = self.send(&self.ada.write_key, query, file).await;
-        self.until(&id, |import| !["queued", "running"].contains(&import["status"].as_str().unwrap())).await
+        self.until(&id, has_ended).await
     }
 
     /// Ada's points of a metric: time, value, source; the oldest first.
@@ -210,6 +198,15 @@ impl World {
             .collect();
         points.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
         points
+    }
+
+    /// Looks whether an import of Ada's, the only one, has stored as many points as it says.
+    async fn took_what_it_says(&self, import: &Value) {
+        for metric in ["heart_rate", "steps_sample", "steps"] {
+            let said = import["ingested"][metric].as_u64().unwrap_or(0);
+            assert_eq!(self.points(metric).await.len() as u64, said, "{metric}: {import}");
+            assert!(said > 0, "{metric}: {import}");
+        }
     }
 
     /// Waits until Ada's totals of steps are as wanted, newest last.

@@ -61,15 +61,13 @@ async fn ended(database: Database) {
         let path = format!("/imports/{id}");
         assert_eq!(other.stage.read(&other.ada.token, &path).await["format"], "garmin");
         assert_eq!(other.stage.send(Some(&other.ada.token), "DELETE", &path, None).await.0, 204);
-        assert_eq!(world.stage.get(&world.ada.token, &path).await.0, 404, "for both servers at once");
     }
+    let ended = world.until(&running, has_ended).await;
+    assert_eq!(ended["status"], "partial", "{ended}");
+    world.took_what_it_says(&ended).await;
+    assert_eq!(other.stage.read(&other.ada.token, &format!("/imports/{running}")).await, ended, "for both servers");
+    assert_eq!(world.until(&waiting, has_ended).await["error"], "cancelled");
     world.without_files().await;
-    let gone = async {
-        while imports::count_waiting(world.stage.state.control.read(), &world.ada.id).await.unwrap() > 0 {
-            tokio::time::sleep(POLL).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, gone).await.expect("the rows go when the threads have ended");
     world.until_steps(&[("2026-05-03T22:00:00Z", 50.0)]).await;
     assert_eq!(other.points("steps").await, [], "what was taken is where the file was");
     assert_eq!(world.import("?format=garmin", "hr 60 10\n").await["status"], "done");

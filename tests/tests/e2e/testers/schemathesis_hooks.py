@@ -1,6 +1,12 @@
-"""What bodies of `POST /wearables/stream` look like: points and lines that are none, as they are and behind each other."""
+"""What bodies of `POST /wearables/stream` look like: points and lines that are none, as they are and behind each other.
+
+Whom webhooks call: `TESTED_RECEIVER`, whatever host the generator thinks of. Whose account ends: that of `TESTED_LEAVER`,
+whose access token is `TESTED_LEAVER_TOKEN`, once.
+"""
 
 import json
+import os
+import re
 
 import schemathesis
 from hypothesis import strategies
@@ -29,3 +35,19 @@ schemathesis.openapi.media_type(ARROW, strategies.binary(max_size=400))
 def as_it_is(ctx, value):
     """Bytes as they are; what is none, as JSON: a body that the description does not allow."""
     return value if isinstance(value, bytes) else json.dumps(value).encode("utf-8", "surrogatepass")
+
+
+leavers = [(os.environ["TESTED_LEAVER"], os.environ["TESTED_LEAVER_TOKEN"])]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Puts the receiver into the addresses of webhooks, and the leaver into the first end of an account that would be one."""
+    body = case.body if isinstance(case.body, dict) else {}
+    if "/webhooks" in case.operation.path and isinstance(body.get("url"), str):
+        body["url"] = re.sub(r"^https?://[^/?#]*", os.environ["TESTED_RECEIVER"], body["url"], flags=re.IGNORECASE)
+    ends = case.operation.method.upper() == "DELETE" and case.operation.path.endswith("/users/me")
+    known = str((case.headers or {}).get("Authorization", "")).startswith("Bearer eyJ")
+    if ends and known and leavers and list(body) == ["confirm"] and "@" in str(body["confirm"]):
+        body["confirm"], token = leavers.pop()
+        case.headers["Authorization"] = f"Bearer {token}"

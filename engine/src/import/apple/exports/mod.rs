@@ -10,14 +10,21 @@ use super::document::{self, broken};
 use super::prolog::{NoRoot, Prolog};
 use super::{REPORT_BYTES, ROOT};
 use crate::import::archive::{self, Archives, Flaw};
-use crate::import::{Fault, Sink};
+use crate::import::{Fault, Sink, garmin, mistaken};
 
 /// Why a part is not read.
 const UNREADABLE: &str = "parts of the archive that cannot be read";
 
 /// Reads every export in an archive, of which `read_bytes` says how far it is read.
 pub(super) fn read(file: impl Read, read_bytes: &Rc<Cell<u64>>, sink: &mut dyn Sink) -> Result<(), Fault> {
-    let mut exports = Exports { sink, read_bytes: Rc::clone(read_bytes), told_bytes: 0, last: None, broken: None };
+    let mut exports = Exports {
+        sink,
+        read_bytes: Rc::clone(read_bytes),
+        told_bytes: 0,
+        last: None,
+        broken: None,
+        has_garmins: false,
+    };
     let mut archive = Archives::new(&mut exports, Rc::clone(read_bytes));
     let outcome = archive.read(&mut std::io::BufReader::with_capacity(archive::READ_BYTES, file));
     if let Err(fault @ (Fault::Stopped(_) | Fault::Io(_))) = outcome {
@@ -28,8 +35,12 @@ pub(super) fn read(file: impl Read, read_bytes: &Rc<Cell<u64>>, sink: &mut dyn S
         return Err(fault);
     }
     if outcome.is_ok() && exports.last.is_none() {
-        let what = format!("no part of the archive is an Apple Health export, a document whose root is <{ROOT}>");
-        return Err(broken(0, what));
+        let what = if exports.has_garmins {
+            mistaken::GARMIN.to_owned()
+        } else {
+            format!("no part of the archive is an Apple Health export, a document whose root is <{ROOT}>")
+        };
+        return Err(Fault::Foreign { what });
     }
     outcome
 }
@@ -42,6 +53,8 @@ struct Exports<'s> {
     last: Option<Vec<String>>,
     /// Where the first of them broke.
     broken: Option<Fault>,
+    /// Whether a part is one of Garmin's.
+    has_garmins: bool,
 }
 
 impl Exports<'_> {
@@ -60,6 +73,7 @@ fn extension(path: &[String]) -> String {
 
 impl archive::Reader for Exports<'_> {
     fn part(&mut self, path: &[String], _: Option<i64>, mut content: &mut dyn Read) -> Result<(), Fault> {
+        self.has_garmins |= path.last().is_some_and(|name| garmin::is_ours(name));
         if extension(path) != "xml" || self.broken.is_some() {
             return Ok(());
         }

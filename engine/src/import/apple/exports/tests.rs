@@ -22,7 +22,7 @@ fn seen(archive: &[u8]) -> (Seen, Result<(), Fault>) {
 }
 
 fn words(outcome: &Result<(), Fault>) -> String {
-    let Err(error @ Fault::Broken { .. }) = outcome else { panic!("{outcome:?}") };
+    let Err(error @ (Fault::Broken { .. } | Fault::Foreign { .. })) = outcome else { panic!("{outcome:?}") };
     error.to_string()
 }
 
@@ -77,8 +77,26 @@ fn an_archive_without_an_export_says_so() {
         deep = packed(&[("export.zip", &deep)]);
     }
     for bytes in [packed(&[]), packed(&[("a.xml", b"<a/>")]), deep] {
-        assert!(words(&seen(&bytes).1).contains("no part of the archive"));
+        assert!(words(&seen(&bytes).1).starts_with("no part of the archive"));
     }
+}
+
+#[test]
+fn what_is_of_garmin_is_told_how_it_is_to_be_sent() {
+    let inner = packed(&[("1.FIT", b"")]);
+    for bytes in [
+        packed(&[("photos/a.jpg", b"x"), ("Activity/1.fit", b"")]),
+        packed(&[("in.zip", &inner)]),
+        packed(&[("DI_CONNECT/DI-Connect-User/user.json", b"{}")]),
+        packed(&[("DI-Connect-Wellness\\1_sleepData.json", b"[]")]),
+        b"\x0e\x10\0\0\0\0\0\0.FIT\0\0".to_vec(),
+    ] {
+        let (seen, outcome) = seen(&bytes);
+        assert!(seen.found.is_empty());
+        assert!(words(&outcome).contains("send it with format=garmin (`avycenna import garmin`)"), "{outcome:?}");
+    }
+    let both = packed(&[("a.fit", b""), ("export.xml", document(3).as_bytes())]);
+    assert!(seen(&both).1.is_ok(), "an export is one, whatever lies beside it");
 }
 
 #[test]

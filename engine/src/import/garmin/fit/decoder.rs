@@ -57,6 +57,11 @@ impl Message<'_> {
     }
 }
 
+/// Whether a FIT file begins with these bytes.
+pub(in crate::import) fn begins(head: &[u8]) -> bool {
+    head.get(8..12) == Some(b".FIT")
+}
+
 /// Decodes FIT files from a stream. Holds one read's bytes and the largest message (130 KiB) at most.
 #[derive(Debug)]
 pub(crate) struct Decoder<R> {
@@ -124,7 +129,7 @@ impl<R: Read> Decoder<R> {
             return Err(self.broken("no FIT file begins here"));
         }
         let header = self.peek(HEADER_BYTES_MIN)?;
-        let (size, is_fit) = (header.first().copied().map_or(0, usize::from), header.get(8..12) == Some(b".FIT"));
+        let (size, is_fit) = (header.first().copied().map_or(0, usize::from), begins(header));
         let data = header.get(4..8).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u32::from_le_bytes);
         if size < HEADER_BYTES_MIN || !is_fit {
             return Err(self.broken("no FIT file begins here"));

@@ -22,6 +22,7 @@ mod decoder;
 mod definition;
 pub(crate) mod profile;
 
+pub(in crate::import) use decoder::begins;
 pub(crate) use decoder::{Decoder, Event, Message};
 pub(crate) use definition::Value;
 

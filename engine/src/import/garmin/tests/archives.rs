@@ -47,8 +47,12 @@ fn a_broken_file_is_reported_and_the_others_are_kept() {
     let place = damaged.len() - 3;
     damaged[place] ^= 0x20;
     let inner = zip(&[("cut.fit", &good[..good.len() - 4], Deflated)]);
-    let seen =
-        read(&zip(&[("damaged.fit", &damaged, Streamed), ("in.zip", &inner, Streamed), ("a.fit", &good, Stored)]));
+    let parts = [
+        ("damaged.fit", damaged.as_slice(), Streamed),
+        ("in.zip", inner.as_slice(), Streamed),
+        ("a.fit", good.as_slice(), Stored),
+    ];
+    let (seen, outcome) = try_read(&zip(&parts));
     assert_eq!(seen.of("heart_rate").len(), 2 + 1 + 2);
     let (count, example) = &seen.skipped[reason::BROKEN_FILE];
     assert_eq!(*count, 2);
@@ -56,6 +60,52 @@ fn a_broken_file_is_reported_and_the_others_are_kept() {
         example,
         &format!("damaged.fit: broken at byte {}: the checksum is wrong: something before this is damaged", place + 1)
     );
+    assert!(matches!(&outcome, Err(Fault::Parts { what }) if what == example), "{outcome:?}");
+    // The content is whole, and not what the archive says that it is.
+    let mut file = zip(&[("a.fit", &good, Stored), ("b.fit", &good, Stored)]);
+    file[14] ^= 1;
+    let (seen, outcome) = try_read(&file);
+    assert_eq!((seen.of("heart_rate").len(), seen.count(reason::BROKEN_FILE)), (4, 1));
+    let Err(Fault::Parts { what }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(what, format!("a.fit: broken at byte {}: its checksum is wrong", good.len()));
+}
+
+#[test]
+fn an_archive_with_nothing_of_garmins_says_so() {
+    let nothing = "nothing in the archive can be read as a watch's file (.fit) or an account's export";
+    let text = ("a.xml", b"<a/>".as_slice(), Deflated);
+    for (parts, change, why) in [
+        (&[][..], None, ""),
+        (&[text], None, ""),
+        (&[text], Some((6, 1)), "; `a.xml` is encrypted"),
+        (&[text], Some((8, 9)), "; `a.xml` is compressed in a way that is not read"),
+    ] {
+        let mut file = zip(parts);
+        if let Some((at, byte)) = change {
+            file[at] = byte;
+        }
+        let (seen, outcome) = try_read(&file);
+        assert!(seen.found.is_empty());
+        let Err(Fault::Foreign { what }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(what, format!("{nothing}{why}"));
+    }
+    for name in ["x/DI_CONNECT/DI-Connect-User/user_profile.json", "DI-Connect-User\\user_profile.json"] {
+        let account = read(&zip(&[(name, b"{}", Stored)]));
+        assert_eq!(account.count(reason::OTHER_FILE), 1, "an account that holds nothing for us is none");
+    }
+}
+
+#[test]
+fn an_export_of_apple_health_is_told_how_it_is_to_be_sent() {
+    let document = b"<?xml version=\"1.0\"?><!DOCTYPE HealthData [ <!ELEMENT a (b)> ]><HealthData/>".as_slice();
+    let in_zip = zip(&[("apple_health_export/导出.XML", document, Deflated), ("broken.zip", b"", Stored)]);
+    for file in [document.to_vec(), in_zip.clone(), zip(&[("export.zip", &in_zip, Stored)])] {
+        let (_, outcome) = try_read(&file);
+        let Err(Fault::Foreign { what }) = outcome else { panic!("{outcome:?}") };
+        assert!(what.ends_with("send it with format=apple_health (`avycenna import apple-health`)"), "{what}");
+    }
+    let both = read(&zip(&[("export.xml", document, Stored), ("a.fit", &heart_rates(&[61]), Stored)]));
+    assert_eq!(both.of("heart_rate").len(), 1, "a watch's file is one, whatever lies beside it");
 }
 
 #[test]
@@ -65,9 +115,11 @@ fn an_archive_inside_of_too_many_is_reported() {
         file = zip(&[(name, &file, Stored)]);
         name = "a.zip";
     }
-    let seen = read(&file);
+    let (seen, outcome) = try_read(&file);
     assert!(seen.found.is_empty());
     assert_eq!(seen.example(reason::TOO_DEEP), "a.zip: a.zip: a.zip: a.zip: 4 archives around it");
+    let Err(Fault::Foreign { what }) = outcome else { panic!("{outcome:?}") };
+    assert!(what.ends_with("`a.zip: a.zip: a.zip: a.zip` has 4 archives around it and is not read"), "{what}");
 }
 
 #[test]
@@ -205,7 +257,8 @@ fn a_watchs_night_that_overlaps_one_of_the_account_in_part_is_the_same_night() {
 #[test]
 fn broken_json_keeps_the_entries_before_the_break() {
     let cut = &DAYS.as_bytes()[..DAYS.len() - 40];
-    let seen = read(&zip(&[("UDSFile_1.json", cut, Deflated), ("UDSFile_2.json", b"[{]", Deflated)]));
+    let (seen, outcome) = try_read(&zip(&[("UDSFile_1.json", cut, Deflated), ("UDSFile_2.json", b"[{]", Deflated)]));
+    assert!(matches!(outcome, Err(Fault::Parts { .. })), "{outcome:?}");
     assert_eq!(seen.found.len(), 3);
     let (count, example) = &seen.skipped[reason::BROKEN_FILE];
     assert_eq!(*count, 2);
