@@ -16,6 +16,7 @@ use crate::fhir::provenance;
 use crate::fhir::search::IDS_MAX;
 use crate::fhir::search::bundle::Bundle;
 use crate::fhir::search::parameter::Parameters;
+use crate::fhir::search::parse::is_count_alone;
 use crate::fhir::search::table::PROVENANCE;
 use crate::state::AppState;
 
@@ -51,13 +52,15 @@ pub(super) async fn search(
     if with_target {
         visitor.principal().require_resource(Resource::Observation).map_err(ApiError::from)?;
     }
-    let mut bundle = Bundle::new();
+    let (mut bundle, is_counted) = (Bundle::new(), is_count_alone(&parameters)?);
     let mut observations = Vec::new();
     for id in targets(&parameters, &base)? {
         match current(&state, &visitor, &id).await {
             Ok(observation) => {
                 let (id, resource) = of(&observation)?;
-                bundle.resource(&base, ("Provenance", &id), "match", resource.to_string().as_bytes());
+                if !is_counted {
+                    bundle.resource(&base, ("Provenance", &id), "match", resource.to_string().as_bytes());
+                }
                 observations.push((id, observation));
             }
             // What one may not see is not found, there or not.
@@ -67,7 +70,7 @@ pub(super) async fn search(
         }
     }
     let total = observations.len();
-    for (id, observation) in observations.iter().filter(|_| with_target) {
+    for (id, observation) in observations.iter().filter(|_| with_target && !is_counted) {
         let observed = provenance::observation_id(id).unwrap_or_default();
         bundle.resource(&base, ("Observation", observed), "include", &observation.body);
     }
