@@ -74,7 +74,7 @@ pub const ALL: [&Searchable; 5] = [&CODE_SYSTEM, &DEVICE, &OBSERVATION, &PATIENT
 pub const CODE_SYSTEM: Searchable = Searchable {
     resource: "CodeSystem",
     parameters: &[parameter("url", "uri", "urn:avycenna:codes.")],
-    results: &["_summary"],
+    results: &["_count", "_summary"],
     sorts: &[],
     includes: &[],
     revincludes: &[],
@@ -141,11 +141,11 @@ pub const PATIENT: Searchable = Searchable {
 pub const PROVENANCE: Searchable = Searchable {
     resource: "Provenance",
     parameters: &[parameter("target", "reference", "Observation/[id] or [id], with commas between them; at most 100.")],
-    results: &["_summary"],
+    results: &["_count", "_summary"],
     sorts: &[],
     includes: &[along("Provenance:target", "Observation")],
     revincludes: &[],
-    is_paged: false,
+    is_paged: true,
 };
 
 #[cfg(test)]
