@@ -124,6 +124,27 @@ async fn totals_of_a_day_are_preliminary_until_it_is_over_whoever_made_them() {
     }
 }
 
+#[tokio::test]
+async fn a_total_that_was_corrected_is_preliminary_first_and_corrected_when_its_day_is_over() {
+    let (stage, ada) = filled().await;
+    let unit = stage.state.engine.catalogue().get("steps").unwrap().unit.clone();
+    let total = json!({"metric": "steps", "value": 7, "unit": unit, "recorded_at": "2026-06-10T00:00:00+02:00",
+        "source": "app"});
+    assert_eq!(stage.post(&ada.key, "/wearables/ingest", total).await.0, 201);
+    for (now, preliminary, corrected) in
+        [(NOON, &[2, 3, 7, 12, 13, 15][..], &[][..]), ("2026-06-11T00:00:00+02:00", &[], &[7])]
+    {
+        stage.clock.set_now_us(at(now).max(stage.state.clock.now_us()));
+        let known = all(&stage, &ada).await;
+        assert_eq!(totals_that_are(&known, "preliminary"), preliminary);
+        assert_eq!(totals_that_are(&known, "corrected"), corrected);
+        for states in STATES {
+            let is = |one: &Value| states.split(',').any(|state| one["status"] == state);
+            finds(&stage, &ada, &format!("status={states}"), &known, is).await;
+        }
+    }
+}
+
 /// What each observation says of its version, by id.
 fn versions(all: &[Value]) -> std::collections::BTreeMap<String, Value> {
     all.iter().map(|one| (one["id"].as_str().unwrap().to_owned(), one["meta"].clone())).collect()
@@ -197,6 +218,8 @@ async fn a_search_by_last_updated_finds_what_the_observations_say() {
                 finds(&stage, &ada, &format!("{condition}&status=final"), &known, is_final).await;
             }
         }
+        // No moment at all: a condition of no ranges must not hold of everything.
+        finds(&stage, &ada, "_lastUpdated=ge2027&_lastUpdated=lt2026", &known, |_| false).await;
         finds(&stage, &ada, &format!("_lastUpdated={many},ge2026-06-10"), &known, |one| {
             at(one["meta"]["lastUpdated"].as_str().unwrap()) >= at("2026-06-10T00:00:00Z")
         })
