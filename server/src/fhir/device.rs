@@ -117,7 +117,7 @@ pub async fn named(engine: &Engine, kinds: &Kinds, user: UserId, marks: &[Mark])
 
 /// Shows every origin of a person's points, some of them more than once; those of the newest points of each metric first.
 ///
-/// The metrics take turns, a batch each: putting their points into one order costs ten times what reading them does.
+/// The metrics take turns, a batch each: putting their points into one order would cost many times what reading them does.
 async fn each(
     engine: &Engine,
     kinds: &Kinds,

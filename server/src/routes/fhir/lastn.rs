@@ -37,7 +37,7 @@ pub(super) async fn lastn(
     let mut search = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.search(&parameters)?;
     search.sort = Sort::Code;
     search.last_of_code = Some(max);
-    // A total of its own would be of all that there are, not of the newest.
+    // What `_summary=count` wants is not how many there are in all, which is a long look for nothing.
     search.with_total = false;
     // What bounds it is how many codes there are.
     search.count = usize::MAX;
