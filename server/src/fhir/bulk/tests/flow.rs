@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::control::repository::users;
 
 /// Ids that a search finds of a patient.
 async fn searched(stage: &Stage, who: &Header, patient: &str) -> Vec<String> {
@@ -180,13 +181,21 @@ async fn since_gives_totals_that_have_become_final_and_nothing_beside_them() {
         let job = kick_off(&stage, &ada.key, &format!("/Patient/$export?_type=Observation&_since={since}")).await;
         work(&stage).await;
         let all = resources(&stage, &ada.key, &manifest(&stage, &ada.key, &job).await).await;
-        all.iter()
-            .map(|one| (one["valueQuantity"]["value"].as_f64().unwrap(), one["status"].clone()))
-            .collect::<Vec<_>>()
+        let value = |one: &Value| one["valueQuantity"]["value"].as_f64().unwrap();
+        let mut found: Vec<_> = all.iter().map(|one| (value(one), one["status"].clone())).collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found
     };
     assert_eq!(export().await, [], "nothing has changed");
     stage.clock.set_now_us(at("2026-06-11T00:00:00+02:00"));
     assert_eq!(export().await, [(2.0, json!("final")), (12.0, json!("final"))]);
+    // In New York the second day is not over, and no day begins where those of Berlin do.
+    let moved_us = at("2026-06-11T01:00:00+02:00");
+    stage.clock.set_now_us(moved_us);
+    let zone = Some("America/New_York".to_owned());
+    users::set_profile(stage.state.control.read(), &ada.id, None, zone, moved_us).await.unwrap();
+    let (last, open) = (json!("final"), json!("preliminary"));
+    assert_eq!(export().await, [(1.0, last.clone()), (2.0, last.clone()), (11.0, last), (12.0, open)]);
 }
 
 #[tokio::test]

@@ -196,6 +196,8 @@ async fn a_total_that_becomes_final_is_a_new_version_that_every_client_finds() {
 #[tokio::test]
 async fn no_version_goes_back_when_its_person_moves_to_another_time_zone_and_every_client_finds_what_did_change() {
     let (stage, ada) = filled().await;
+    let doctor = stage.doctor("Doc").await;
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
     let mut before = all(&stage, &ada).await;
     let (mut lived_in, mut moved_back) = ("Europe/Berlin", 0);
     for (now, zone) in [
@@ -215,6 +217,8 @@ async fn no_version_goes_back_when_its_person_moves_to_another_time_zone_and_eve
             lived_in = zone;
         }
         let after = all(&stage, &ada).await;
+        let to_a_doctor = read(&stage, &doctor.key, &format!("/Observation?_count=1000&patient={}", ada.id)).await;
+        assert_eq!(to_a_doctor.matches(), after.iter().collect::<Vec<_>>(), "{now} {zone}");
         let mut changed = BTreeSet::new();
         let mut last = i64::MIN;
         for (old, new) in before.iter().zip(&after) {
