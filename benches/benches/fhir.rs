@@ -1,4 +1,5 @@
-//! Observations of one person's points: read alone, read and written, and the ids alone. Rows a second.
+//! Observations of one person's points: read alone, read and written, and the ids alone; and a look at all of the person's
+//! points for what measured them. Rows a second.
 
 #![expect(clippy::expect_used, reason = "a bench without its fixture has nothing to measure")]
 
@@ -10,7 +11,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use engine::observe::{ObserveQuery, Observed, Order};
 use server::fhir::Fhir;
 use server::fhir::day::Days;
+use server::fhir::device::count_origins;
 use server::fhir::id::{Ids, metric_mark, origin_mark};
+use server::fhir::kind::Series;
 use server::fhir::render::{Frame, ObservationWriter};
 use storage::TimeRange;
 
@@ -21,8 +24,13 @@ const IDS: i64 = 1_000;
 
 /// All heart rates of one person, the newest first.
 fn heart_rates(fixture: &Fixture) -> Vec<Observed> {
+    observed(fixture, vec![Arc::from("heart_rate")])
+}
+
+/// All points of one person and some metrics, the newest first.
+fn observed(fixture: &Fixture, metrics: Vec<Arc<str>>) -> Vec<Observed> {
     let query = ObserveQuery {
-        metrics: vec![Arc::from("heart_rate")],
+        metrics,
         times: TimeRange::ALL,
         order: Order::Descending,
         after: None,
@@ -73,6 +81,17 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function("write", |bencher| bencher.iter(|| assert!(render(&fhir, &ids, &all) > rows * 500)));
     group.bench_function("read and write", |bencher| {
         bencher.iter(|| assert!(render(&fhir, &ids, &heart_rates(&fixture)) > rows * 500));
+    });
+    let metrics = fhir.kinds().iter().filter_map(|kind| match &kind.series {
+        Series::Metric(key) => Some(Arc::clone(key)),
+        Series::Field(_) => None,
+    });
+    let points: usize = observed(&fixture, metrics.collect()).iter().map(Observed::len).sum();
+    group.throughput(Throughput::Elements(points as u64));
+    group.bench_function("devices", |bencher| {
+        let count = || fixture.wait(count_origins(&fixture.engine, fhir.kinds(), user(0))).expect("points");
+        let first = count();
+        bencher.iter(|| assert_eq!(count(), first));
     });
     group.throughput(Throughput::Elements(IDS.unsigned_abs()));
     group.bench_function("ids", |bencher| {

@@ -290,18 +290,20 @@ impl Connections {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // Up to this many headers the answer is ours (431 in the API's form), beyond it hyper's.
         let headers_max = limits.headers_max.max(100);
+        let buffer_bytes_max = limits.header_bytes_max.max(READ_BYTES_MIN);
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_time())
-            .max_buf_size(limits.header_bytes_max.max(READ_BYTES_MIN));
+            .max_buf_size(buffer_bytes_max);
         if headers_max > 100 {
             builder.http1().max_headers(headers_max);
         }
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+            // As above: what is not beyond the buffer is refused by us, in the API's form.
+            .max_header_list_size(u32::try_from(buffer_bytes_max).unwrap_or(u32::MAX))
             .max_concurrent_streams(STREAMS_MAX)
             .keep_alive_interval(limits.header_time())
             .keep_alive_timeout(limits.header_time());

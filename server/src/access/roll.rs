@@ -1,12 +1,11 @@
 //! The patients of a doctor: who they are, some of them at a time.
 //!
 //! ```text
-//! list, among: ids and a number, out of the grants that the doctor sees anyway (`/grants/outgoing`): no record
+//! list, among: places and a number, out of the grants that the doctor sees anyway (`/grants/outgoing`): no record
 //! admit: one transaction ─▶ the grants again, held ─▶ a record in each one's trail ─▶ who they are
 //! ```
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::ConnectionTrait;
 
@@ -20,10 +19,10 @@ use crate::control::{self, Control};
 const PAGE_ROWS: u64 = 500;
 
 /// Some of a doctor's patients.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Listed {
-    /// Ids of those behind a place, in the database's order.
-    pub ids: Vec<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<P> {
+    /// The places of the first ones behind a place, in their order.
+    pub places: Vec<P>,
     /// How many there are, whatever place it is.
     pub count: usize,
 }
@@ -35,67 +34,52 @@ fn known(grant: &grant::Model, now_us: i64) -> Option<&str> {
     grant.patient_id.as_deref().filter(|_| may)
 }
 
-/// At most `limit` of those who let the visitor know who they are and whom `is_wanted` takes, behind a place; and how many
-/// of them there are. Cost: all accepted grants of the doctor are walked once, behind a place twice; memory for one page
-/// of them and `limit` ids.
+/// The first `limit` behind a place of those who let the visitor know who they are and whom `place_of` gives a place, one
+/// that nobody else has; and how many of them there are. Cost: all accepted grants of the doctor are walked once; memory
+/// for one page of them and `limit` places.
 ///
 /// # Errors
 /// [`control::Error::Database`].
-pub async fn list(
+pub async fn list<P: Ord>(
     control: &Control,
     visitor: &Visitor,
-    is_wanted: impl Fn(&user::Model) -> bool,
-    after: Option<&str>,
+    place_of: impl Fn(&user::Model) -> Option<P>,
+    after: Option<&P>,
     limit: usize,
-) -> control::Result<Listed> {
-    let (principal, now_us) = (&visitor.principal, control.now_us());
-    let mut listed = Listed::default();
-    let Listed { ids, count } = &mut listed;
-    walk(control.read(), principal, after.unwrap_or_default(), now_us, |person| {
-        if is_wanted(&person) {
-            *count += 1;
-            if ids.len() < limit {
-                ids.push(person.id);
+) -> control::Result<Listed<P>> {
+    let (mut first, mut count) = (BTreeSet::new(), 0);
+    walk(control.read(), &visitor.principal, control.now_us(), |person| {
+        let Some(place) = place_of(&person) else { return };
+        count += 1;
+        if after.is_none_or(|after| place > *after) {
+            first.insert(place);
+            if first.len() > limit {
+                first.pop_last();
             }
         }
-        // Where not all are counted anyway, enough is enough.
-        if after.is_some() && ids.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
     .await?;
-    if after.is_some() {
-        *count = 0;
-        walk(control.read(), principal, "", now_us, |person| {
-            *count += usize::from(is_wanted(&person));
-            ControlFlow::Continue(())
-        })
-        .await?;
-    }
-    Ok(listed)
+    Ok(Listed { places: first.into_iter().collect(), count })
 }
 
-/// Shows everybody behind a place who lets a doctor know who they are.
+/// Shows everybody who lets a doctor know who they are.
 async fn walk(
     on: &impl ConnectionTrait,
     principal: &Principal,
-    after: &str,
     now_us: i64,
-    mut show: impl FnMut(user::Model) -> ControlFlow<()>,
+    mut show: impl FnMut(user::Model),
 ) -> control::Result<()> {
     if principal.role != Role::Doctor {
         return Ok(());
     }
-    let mut after = after.to_owned();
+    let mut after = String::new();
     loop {
         let page = grants::active_after(on, principal.user.as_str(), &after, PAGE_ROWS).await?;
         let Some(last) = page.last().and_then(|grant| grant.patient_id.clone()) else { return Ok(()) };
         after = last;
         let ids: Vec<String> = page.iter().filter_map(|grant| known(grant, now_us)).map(str::to_owned).collect();
         let mut people = grants::people(on, ids.clone()).await?;
-        for person in ids.iter().filter_map(|id| people.remove(id)) {
-            if show(person).is_break() {
-                return Ok(());
-            }
-        }
+        ids.iter().filter_map(|id| people.remove(id)).for_each(&mut show);
     }
 }
 

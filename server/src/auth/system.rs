@@ -117,6 +117,7 @@ impl SystemScopes {
     pub fn admit(self, path: &str) -> Result<(), AuthError> {
         let below = path.strip_prefix(BASE).and_then(|rest| rest.strip_prefix('/')).ok_or(AuthError::Elsewhere)?;
         let decoded = below.replace("%24", "$");
+        let decoded = decoded.strip_suffix('/').unwrap_or(&decoded);
         let mut steps = decoded.split('/');
         let (first, second) = (steps.next().unwrap_or_default(), steps.next());
         if first == "$export-status" || first == "$export-file" {
@@ -244,6 +245,10 @@ mod tests {
             ("/fhir/R4/Patient", [true, false, false, false, true]),
             ("/fhir/R4/Patient/$export", [true, false, false, false, true]),
             ("/fhir/R4/Patient/%24export", [true, false, false, false, true]),
+            ("/fhir/R4/Patient/$export/", [true, false, false, false, true]),
+            ("/fhir/R4/Group/usr-7jRtHvBk/$export/", [true, false, false, false, true]),
+            ("/fhir/R4/Observation/abc/", [true, false, true, false, false]),
+            ("/fhir/R4/Observation//", [true, false, false, true, false]),
             ("/fhir/R4/Group/usr-7jRtHvBk/$export", [true, false, false, false, true]),
             ("/fhir/R4/$export-status/exp_1", [true, false, true, true, true]),
             ("/fhir/R4/$export-file/exp_1/2", [true, false, true, true, true]),

@@ -9,6 +9,9 @@
 //! | `steps` of a check-in, at any time of the day       | yes                                 | no           |
 //!
 //! What somebody sends under an importer's name by hand is taken for an importer's.
+//!
+//! Under another time zone other points are totals, and their days end at other moments. Versions must not go back, so
+//! everything that is a total in some zone is at least as new as the account, which is newer than any change of its zone.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -16,6 +19,7 @@ use jiff::{Timestamp, Zoned};
 use engine::time::{DAY_US, MINUTE_US};
 
 use super::kind::{Field, Series};
+use crate::control::entities::user;
 
 /// Metrics whose points can be totals of days.
 const METRICS: [&str; 2] = ["calories", "steps"];
@@ -25,6 +29,9 @@ const SOURCES: [&str; 3] = ["apple_health", "garmin", "health_auto_export"];
 
 /// Every zone there is begins its days at one of these.
 const BEGINS_AT_US: i64 = 15 * MINUTE_US;
+
+/// Where a day "ends" that begins in another zone than the person's: it is over whenever one looks, and its total is none.
+const ELSEWHERE: i64 = i64::MIN;
 
 /// Longest day, microseconds: one that begins and ends by the rules of a time zone may have its clocks put back in between.
 pub const LONGEST_US: i64 = 2 * DAY_US;
@@ -56,17 +63,24 @@ impl Totals {
 pub struct Days {
     zone: TimeZone,
     now_us: i64,
+    /// The zone is not older.
+    since_us: i64,
 }
 
 impl Days {
     /// Of a time zone's IANA name, UTC where there is none of that name; `now_us` is which day is not over.
     pub fn new(zone: &str, now_us: i64) -> Self {
-        Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC), now_us }
+        Self { zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC), now_us, since_us: i64::MIN }
+    }
+
+    /// Of a person's time zone, which may have been another until their account last changed.
+    pub fn of(person: &user::Model, now_us: i64) -> Self {
+        Self { since_us: person.updated_at, ..Self::new(&person.timezone, now_us) }
     }
 
     /// Of UTC.
     pub fn utc(now_us: i64) -> Self {
-        Self { zone: TimeZone::UTC, now_us }
+        Self { zone: TimeZone::UTC, now_us, since_us: i64::MIN }
     }
 
     /// Whether points of a metric can be totals.
@@ -91,12 +105,12 @@ impl Days {
         may_begin(begin_us).then(|| self.local_end(begin_us).unwrap_or_else(elsewhere))
     }
 
-    /// Where the day of a total ends that begins at a moment, microseconds; `None` if it is none: an importer's begins where
-    /// any day does, that of a client where the person's own does.
+    /// Where the day of a total ends that begins at a moment, microseconds; `None` if it is none in any zone: an importer's
+    /// begins where any day does, that of a client where the person's own does. Of a client's elsewhere: before all time.
     pub fn end_of(&self, totals: Totals, begin_us: i64) -> Option<i64> {
         match totals {
             Totals::Imported => self.end(begin_us),
-            Totals::Sent => may_begin(begin_us).then(|| self.local_end(begin_us)).flatten(),
+            Totals::Sent => may_begin(begin_us).then(|| self.local_end(begin_us).unwrap_or(ELSEWHERE)),
         }
     }
 
@@ -112,12 +126,19 @@ impl Days {
     }
 
     /// When what was accepted at a moment came to be as it is, microseconds: a total, whose day ends at `end`, is final from
-    /// then on, without anything being sent.
+    /// then on, and may be another since the time zone is, without anything being sent.
     pub fn changed_us(&self, accepted_us: i64, end: Option<i64>) -> i64 {
         match end {
-            Some(end) if !self.is_open(end) => accepted_us.max(end),
-            _ => accepted_us,
+            Some(end) if !self.is_open(end) => accepted_us.max(end).max(self.since_us),
+            Some(_) => accepted_us.max(self.since_us),
+            None => accepted_us,
         }
+    }
+
+    /// In which range `[start, end)` a total was accepted, or its day has ended, that came to be as it is in this one; `None`
+    /// if none can have.
+    pub fn before_zone(&self, (start, end): (i64, i64)) -> Option<(i64, i64)> {
+        (self.since_us < end).then_some((if self.since_us < start { start } else { i64::MIN }, end))
     }
 
     /// Where the first day begins that ends at a moment or behind it, microseconds.
@@ -193,7 +214,8 @@ mod tests {
         ] {
             assert_eq!(days.end_of(Totals::Imported, at(begin)), Some(at(end)), "{begin}");
             let is_local = !begin.ends_with("+09:00");
-            assert_eq!(days.end_of(Totals::Sent, at(begin)), is_local.then(|| at(end)), "{begin}");
+            let sent = if is_local { at(end) } else { ELSEWHERE };
+            assert_eq!(days.end_of(Totals::Sent, at(begin)), Some(sent), "{begin}");
         }
         for totals in [Totals::Imported, Totals::Sent] {
             assert_eq!(days.end_of(totals, at("2026-06-01T08:31:00Z")), None);
@@ -241,6 +263,28 @@ mod tests {
         assert_eq!(Days::utc(10).changed_us(before, Some(end)), end);
         assert_eq!(Days::utc(20).changed_us(behind, Some(end)), behind);
         assert_eq!(Days::utc(20).changed_us(before, None), before);
+        assert_eq!(Days::utc(20).changed_us(before, Some(ELSEWHERE)), before);
+        let moved = |now_us, since_us| Days { since_us, ..Days::utc(now_us) };
+        for end in [ELSEWHERE, end, 30] {
+            assert_eq!(moved(20, 18).changed_us(behind, Some(end)), 18, "{end}");
+        }
+        assert_eq!(moved(20, 8).changed_us(before, Some(end)), end);
+        assert_eq!(moved(20, 18).changed_us(before, None), before, "it is a total in no zone");
+    }
+
+    #[test]
+    fn what_changed_in_a_range_was_accepted_in_one_unless_the_zone_did() {
+        for since_us in [i64::MIN, 0, 4, 5, 6, 9, 10, 11] {
+            let days = Days { since_us, ..Days::utc(100) };
+            for range in [(5, 10), (i64::MIN, 10), (5, i64::MAX), (i64::MIN, i64::MAX)] {
+                for accepted in 0..12 {
+                    let changed = days.changed_us(accepted, Some(ELSEWHERE));
+                    let accepted_in =
+                        days.before_zone(range).is_some_and(|(start, end)| (start..end).contains(&accepted));
+                    assert_eq!((range.0..range.1).contains(&changed), accepted_in, "{since_us} {range:?} {accepted}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Devices: what a person's points came from, each source and device id once.
 //!
 //! Nothing keeps a list of them: they are found in the points themselves, which costs a look at each of the person's. What
-//! is held meanwhile is as many as are asked for.
+//! is held meanwhile is as many as are asked for, and one slice of points of each metric.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use engine::Engine;
-use engine::observe::{ObserveQuery, Order};
+use engine::observe::{Observations, ObserveQuery, Order};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::{TimeRange, UserId};
@@ -19,6 +19,9 @@ use super::render::{DEVICE_SYSTEM, SOURCE_SYSTEM, patient_id};
 
 /// Origins that are known to have been looked at already; behind more than these, one may be looked at again.
 const RECENT_MAX: usize = 64;
+
+/// About how many points of a metric are read at once where a few can be enough.
+const FEW_ROWS: usize = 1_000;
 
 /// A source and what it was measured by; the order is that of a list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,7 +70,7 @@ pub async fn origins(
     limit: usize,
 ) -> engine::Result<Vec<Origin>> {
     let mut found: Vec<Origin> = Vec::new();
-    each(engine, kinds, user, |origin| {
+    each(engine, kinds, user, usize::MAX, |origin| {
         if after.is_none_or(|after| origin > after)
             && let Err(place) = found.binary_search(origin)
         {
@@ -86,7 +89,7 @@ pub async fn origins(
 /// As [`Engine::observe`].
 pub async fn count_origins(engine: &Engine, kinds: &Kinds, user: UserId) -> engine::Result<usize> {
     let mut found: BTreeSet<Mark> = BTreeSet::new();
-    each(engine, kinds, user, |origin| {
+    each(engine, kinds, user, usize::MAX, |origin| {
         found.insert(origin.mark());
         ControlFlow::Continue(())
     })
@@ -100,7 +103,7 @@ pub async fn count_origins(engine: &Engine, kinds: &Kinds, user: UserId) -> engi
 /// As [`Engine::observe`].
 pub async fn named(engine: &Engine, kinds: &Kinds, user: UserId, marks: &[Mark]) -> engine::Result<Vec<Origin>> {
     let mut found: Vec<Origin> = Vec::new();
-    each(engine, kinds, user, |origin| {
+    each(engine, kinds, user, FEW_ROWS, |origin| {
         if marks.contains(&origin.mark())
             && let Err(place) = found.binary_search(origin)
         {
@@ -112,28 +115,34 @@ pub async fn named(engine: &Engine, kinds: &Kinds, user: UserId, marks: &[Mark])
     Ok(found)
 }
 
-/// Shows every origin of a person's points, some of them more than once.
+/// Shows every origin of a person's points, some of them more than once; those of the newest points of each metric first.
+///
+/// The metrics take turns, a batch each: putting their points into one order would cost many times what reading them does.
 async fn each(
     engine: &Engine,
     kinds: &Kinds,
     user: UserId,
+    rows_about: usize,
     mut show: impl FnMut(&Origin) -> ControlFlow<()>,
 ) -> engine::Result<()> {
     let metrics = kinds.iter().filter_map(|kind| match &kind.series {
         Series::Metric(key) => Some(Arc::clone(key)),
         Series::Field(_) => None,
     });
-    let query = ObserveQuery {
-        metrics: metrics.collect(),
+    let query = |metric| ObserveQuery {
+        metrics: vec![metric],
         times: TimeRange::ALL,
-        order: Order::Ascending,
+        order: Order::Descending,
         after: None,
         keep: None,
-        rows_about: usize::MAX,
+        rows_about,
     };
-    let mut points = engine.observe(user, query)?;
-    let mut recent: Vec<Origin> = Vec::new();
-    while let Some(some) = points.next().await? {
+    let left: engine::Result<VecDeque<Observations>> =
+        metrics.map(|metric| engine.observe(user, query(metric))).collect();
+    let (mut left, mut recent): (_, Vec<Origin>) = (left?, Vec::new());
+    while let Some(mut points) = left.pop_front() {
+        let Some(some) = points.next().await? else { continue };
+        left.push_back(points);
         for run in some.columns()?.runs() {
             if recent.iter().rev().any(|known| known.is(run.source, run.device)) {
                 continue;

@@ -39,7 +39,7 @@ pub const KEY_BYTES: usize = 32;
 pub const ID_CHARACTERS_MAX: usize = 63;
 
 /// Longest page link that is looked at, characters.
-const SEALED_CHARACTERS_MAX: usize = 24 << 10;
+const SEALED_CHARACTERS_MAX: usize = 28 << 10;
 
 /// Bytes of what an id of a point encrypts.
 pub(super) const POINT_BYTES: usize = 31;

@@ -126,10 +126,30 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_json_by_either_name_and_nothing_else() {
+        let body = br#"{"resourceType": "Parameters", "parameter": [{"name": "max", "valuePositiveInt": 2}]}"#;
+        let of = |kind: &str| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.parse().unwrap())]);
+            pairs("", &headers, body).map_err(|failure| failure.into_response().status().as_u16())
+        };
+        for kind in
+            ["application/json", "Application/FHIR+json; charset=utf-8", "application/fhir+json;fhirVersion=4.0"]
+        {
+            assert_eq!(of(kind), Ok(vec![("max".to_owned(), "2".to_owned())]), "{kind}");
+        }
+        for kind in ["application/fhir+xml", "text/json", "application/x-www-form-urlencoded", "json", ""] {
+            assert_eq!(of(kind), Err(415), "{kind}");
+        }
+    }
+
+    #[test]
     fn codes_that_are_named_one_by_one_are_a_list_and_nothing_else_is() {
         let of = |name: &str, value: &str| json!({"name": name, "valueString": value});
         let found = read("tz=UTC", &json!([of("code", "a"), of("max", "1"), of("code", "b"), of("max", "2")]));
         let expected = [("tz", "UTC"), ("code", "a,b"), ("max", "1"), ("max", "2")];
+        assert_eq!(found.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let found = read("", &json!([of("category", "a"), of("code", "x"), of("category", "b,c")]));
+        let expected = [("category", "a,b,c"), ("code", "x")];
         assert_eq!(found.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(read("code=a", &json!([of("code", "a")])), Err(400), "in both");
         assert_eq!(read("code=a&code=b", &json!([])).unwrap().len(), 2, "a query stays what it is");

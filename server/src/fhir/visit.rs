@@ -94,10 +94,10 @@ impl Visit {
             return Ok(Days::utc(now_us));
         }
         if let Some((admitted, _)) = &self.admitted {
-            return Ok(Days::new(&admitted.patient.timezone, now_us));
+            return Ok(Days::of(&admitted.patient, now_us));
         }
         let known = own(state, self.user).await?;
-        Ok(Days::new(&self.known.insert(known).timezone, now_us))
+        Ok(Days::of(self.known.insert(known), now_us))
     }
 
     /// Makes the record of the visit durable.

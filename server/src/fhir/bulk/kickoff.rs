@@ -19,6 +19,8 @@ pub struct Asked {
     pub types: Option<Vec<Resource>>,
     /// Only what changed since, microseconds UTC.
     pub since_us: Option<i64>,
+    /// `_format`: that of an answer that refuses; files have one of their own.
+    pub format: Option<String>,
 }
 
 /// Refuses a request that does not say that it will wait: there is no other way to export.
@@ -45,7 +47,8 @@ pub fn read(pairs: Vec<(String, String)>, handling: Handling) -> Result<Asked, F
             return Err(Failure::value(&name, format!("at most {PARAMETERS_MAX} parameters")));
         }
         match name.as_str() {
-            "_format" => {}
+            "_format" if asked.format.is_some() => return Err(Failure::value(&name, "is there twice")),
+            "_format" => asked.format = Some(value),
             "_pretty" if matches!(value.as_str(), "true" | "false") => {}
             "_pretty" => return Err(Failure::value("_pretty", "must be true or false")),
             "_outputFormat" if has_format => return Err(Failure::value(&name, "is there twice")),
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn a_query_and_parameters_say_the_same() {
         let since_us = engine::time::parse("2026-06-01T00:00:00Z");
-        let both = Asked { types: Some(vec![Resource::Observation, Resource::Patient]), since_us };
+        let both = Asked { types: Some(vec![Resource::Observation, Resource::Patient]), since_us, format: None };
         for raw in [
             "_type=Observation,Patient&_since=2026-06-01T02:00:00%2B02:00&_outputFormat=ndjson",
             "_type=Observation&_type=Patient&_since=2026-06-01T02:00:00+02:00&_outputFormat=application/fhir+ndjson",
@@ -143,6 +146,7 @@ mod tests {
         for raw in [
             "_outputFormat=text/csv",
             "_outputFormat=ndjson&_outputFormat=ndjson",
+            "_format=json&_format=json",
             "_since=2026",
             "_since=yesterday",
             "_since=2026-02-30T00:00:00Z",

@@ -17,6 +17,7 @@ mod fold;
 pub(crate) mod link;
 mod merge;
 mod named;
+mod order;
 pub(crate) mod page;
 pub mod parameter;
 pub(crate) mod parse;
@@ -43,6 +44,9 @@ pub const DATES_MAX: usize = 100;
 
 /// Most ids of one search.
 pub const IDS_MAX: usize = 100;
+
+/// Most bytes of names of elements of one search, so that a link holds them. All of an Observation's are half of it.
+pub const ELEMENTS_BYTES_MAX: usize = 1 << 10;
 
 /// Most bytes of names of one search for patients, so that a link holds them.
 pub const NAMES_BYTES_MAX: usize = 2 << 10;

@@ -39,6 +39,8 @@ pub(crate) struct Asked {
     pub(crate) after: Option<Spot>,
     /// The link to this page.
     pub(crate) link: String,
+    /// Whether nothing is told but how many there are on it.
+    pub(crate) is_counted: bool,
 }
 
 /// What a page is made with.
@@ -133,6 +135,9 @@ impl Reader<'_> {
         let is_whole = asked.after.is_none() && found.next.is_none() && search.count > 0;
         let total = total.or(is_whole.then_some(found.count));
         let mut links = vec![("self", asked.link.clone())];
+        if asked.is_counted {
+            return Ok(answer(Bundle::new().finish(&links, Some(found.count))));
+        }
         if let Some(after) = &found.next {
             links.push(("next", self.link(search, after.clone())?));
         }
@@ -200,7 +205,8 @@ impl Reader<'_> {
     /// 400 for a link that we did not make for this caller.
     pub(crate) fn follow(&self, sealed: &str) -> Result<Asked, Failure> {
         let Next { search, after } = link::read(self.ids, self.visitor, sealed)?;
-        Ok(Asked { search, after: Some(after), link: link::of_sealed(self.base, OBSERVATION.resource, sealed) })
+        let link = link::of_sealed(self.base, OBSERVATION.resource, sealed);
+        Ok(Asked { search, after: Some(after), link, is_counted: false })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::Sort;
 use super::table::Searchable;
 use crate::fhir::outcome::Failure;
 
@@ -92,9 +91,9 @@ impl Parameters {
     }
 
     /// Leaves out an order that there is not where the client wishes so: any other one takes nothing away.
-    pub fn check_sort(&mut self, handling: Handling) {
+    pub fn check_sort(&mut self, of: &Searchable, handling: Handling) {
         if handling == Handling::Lenient {
-            self.pairs.retain(|(name, value)| name != "_sort" || Sort::parse(value).is_some());
+            self.pairs.retain(|(name, value)| name != "_sort" || of.sorts.contains(&value.as_str()));
         }
     }
 

@@ -6,7 +6,7 @@ use super::date::Date;
 use super::parameter::{Parameters, token};
 use super::period::Dates;
 use super::table::OBSERVATION;
-use super::{COUNT_DEFAULT, COUNT_MAX, DATES_MAX, IDS_MAX, Search, Sort, Statuses};
+use super::{COUNT_DEFAULT, COUNT_MAX, DATES_MAX, ELEMENTS_BYTES_MAX, IDS_MAX, Search, Sort, Statuses};
 use crate::fhir::answer::Base;
 use crate::fhir::id::Ids;
 use crate::fhir::kind::{CATEGORY, Kind, Kinds};
@@ -122,7 +122,8 @@ impl Reading<'_> {
     }
 }
 
-fn dates(parameters: &Parameters, name: &str) -> Result<Dates, Failure> {
+/// The dates of a parameter.
+pub(crate) fn dates(parameters: &Parameters, name: &str) -> Result<Dates, Failure> {
     let lists = parameters.lists(name)?;
     if lists.iter().map(Vec::len).sum::<usize>() > DATES_MAX {
         return Err(Failure::value(name, format!("at most {DATES_MAX} dates")));
@@ -209,15 +210,15 @@ pub(crate) fn elements(parameters: &Parameters, resource: &str) -> Result<Option
     let mut names: Vec<String> = Vec::new();
     for name in lists.iter().flatten() {
         let name = name.strip_prefix(resource).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
-        if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Failure::value("_elements", "must be names of elements such as code,valueQuantity"));
         }
         names.push(name.to_owned());
     }
     names.sort_unstable();
     names.dedup();
-    if names.len() > IDS_MAX {
-        return Err(Failure::value("_elements", format!("at most {IDS_MAX} elements")));
+    if names.iter().map(String::len).sum::<usize>() > ELEMENTS_BYTES_MAX {
+        return Err(Failure::value("_elements", format!("at most {ELEMENTS_BYTES_MAX} bytes of names")));
     }
     Ok(Some(names))
 }

@@ -1,16 +1,19 @@
 //! Searches for patients: oneself, or those who let a doctor in, a page of them at a time.
 //!
-//! A link to the next page holds what was asked and the last id of the page before, sealed as those of observations are.
-//! Who lets the doctor in is asked anew for every page: who does all the while comes exactly once. Whoever is told of is
-//! told of behind a record in their trail; a total alone is nothing that the doctor's list of grants does not say.
+//! A link to the next page holds what was asked and the place of the last one of the page before, sealed as those of
+//! observations are. Who lets the doctor in is asked anew for every page: who does all the while, and keeps their place in
+//! the order, comes exactly once. Whoever is told of is told of behind a record in their trail; a total alone is nothing
+//! that the doctor's list of grants does not say.
 
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Bundle;
+use super::date::Moments;
 use super::fold::folded;
 use super::link;
+use super::order::{PeopleOrder, Place};
 use super::parameter::{Parameters, token};
-use super::parse::{count, elements, is_count_alone, total};
+use super::parse::{count, dates, elements, is_count_alone, total};
 use super::table::PATIENT;
 use super::{IDS_MAX, NAMES_BYTES_MAX};
 use crate::access::{Visitor, roll};
@@ -37,6 +40,10 @@ pub(crate) struct People {
     only: Option<Vec<String>>,
     /// How a name, or a word of it, begins, as [`folded`] has it: of each list one.
     names: Vec<Vec<String>>,
+    /// When the account last changed.
+    updated: Moments,
+    /// In which order.
+    order: PeopleOrder,
     /// Patients of a page; none to be told the total alone.
     count: usize,
 }
@@ -46,8 +53,8 @@ pub(crate) struct People {
 pub(crate) struct NextPeople {
     /// What was asked.
     pub(crate) asked: People,
-    /// Whom the page before ended with.
-    pub(crate) after_person: String,
+    /// Where the page before ended.
+    pub(crate) after_person: Place,
 }
 
 impl People {
@@ -70,7 +77,14 @@ impl People {
         let only = wanted(parameters)?;
         // Nobody's is known, so another one is nobody's.
         let only = if is_unknown_gender(parameters)? { only } else { Some(Vec::new()) };
-        Ok(Self { only, names, count })
+        let updated = dates(parameters, "_lastUpdated")?.moments().clone();
+        Ok(Self { only, names, updated, order: PeopleOrder::read(parameters)?, count })
+    }
+
+    /// The place of somebody who is wanted.
+    fn place(&self, person: &user::Model) -> Option<Place> {
+        let is_wanted = self.has_name(person) && self.updated.contain(person.updated_at);
+        is_wanted.then(|| self.order.place(person))
     }
 
     fn has_name(&self, person: &user::Model) -> bool {
@@ -133,7 +147,7 @@ pub(crate) struct Desk<'a> {
 
 /// Who stands on a page, before anybody is told of.
 struct Found {
-    ids: Vec<String>,
+    places: Vec<Place>,
     is_more: bool,
     total: usize,
 }
@@ -143,10 +157,11 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// [`Failure`].
-    pub(crate) async fn page(&self, asked: People, after: Option<&str>, own: String) -> Result<Vec<u8>, Failure> {
-        let Found { ids, is_more, total } = self.find(&asked, after).await?;
+    pub(crate) async fn page(&self, asked: People, after: Option<&Place>, own: String) -> Result<Vec<u8>, Failure> {
+        let Found { mut places, is_more, total } = self.find(&asked, after).await?;
         let mut bundle = Bundle::new();
         let mut told = 0;
+        let ids: Vec<&str> = places.iter().map(Place::id).collect();
         for person in self.admitted(&ids).await? {
             bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "match", &patient(&person));
             told += 1;
@@ -154,22 +169,22 @@ impl Desk<'_> {
         // Of a whole list so many as there are in it, whoever went in between.
         let is_whole = asked.count > 0 && after.is_none() && !is_more;
         let mut links = vec![("self", own)];
-        if let (true, Some(after_person)) = (is_more, ids.last().cloned()) {
+        if let (true, Some(after_person)) = (is_more, places.pop()) {
             let next = NextPeople { asked, after_person };
             links.push(("next", link::to((self.ids, self.base, self.visitor), PATIENT.resource, &next)?));
         }
         Ok(bundle.finish(&links, Some(if is_whole { told } else { total })))
     }
 
-    async fn find(&self, asked: &People, after: Option<&str>) -> Result<Found, Failure> {
+    async fn find(&self, asked: &People, after: Option<&Place>) -> Result<Found, Failure> {
         let (principal, control) = (self.visitor.principal(), &self.state.control);
         // One more tells that there is more; where nobody is to be told of, nothing does.
         let limit = if asked.count == 0 { 0 } else { asked.count.saturating_add(1) };
-        let (mut ids, total) = match &asked.only {
+        let (mut places, total) = match &asked.only {
             None if principal.role == Role::Doctor => {
-                let is_wanted = |person: &user::Model| asked.has_name(person);
-                let listed = roll::list(control, self.visitor, is_wanted, after, limit).await?;
-                (listed.ids, listed.count)
+                let place_of = |person: &user::Model| asked.place(person);
+                let listed = roll::list(control, self.visitor, place_of, after, limit).await?;
+                (listed.places, listed.count)
             }
             people => {
                 let own = principal.user.as_str();
@@ -178,27 +193,29 @@ impl Desk<'_> {
                 if people.as_ref().is_none_or(|ids| ids.iter().any(|id| id == own)) {
                     all.extend(users::by_id(control.read(), own).await?);
                 }
-                all.retain(|person| asked.has_name(person));
-                all.sort_by(|a, b| a.id.cmp(&b.id));
-                let (total, behind) = (all.len(), all.into_iter().map(|person| person.id));
-                (behind.filter(|id| after.is_none_or(|after| id.as_str() > after)).take(limit).collect(), total)
+                let mut places: Vec<Place> = all.iter().filter_map(|person| asked.place(person)).collect();
+                places.sort_unstable();
+                let total = places.len();
+                places.retain(|place| after.is_none_or(|after| place > after));
+                places.truncate(limit);
+                (places, total)
             }
         };
-        let is_more = ids.len() > asked.count;
-        ids.truncate(asked.count);
-        Ok(Found { ids, is_more, total })
+        let is_more = places.len() > asked.count;
+        places.truncate(asked.count);
+        Ok(Found { places, is_more, total })
     }
 
     /// Who these are, in their order, behind a record for each other one.
-    async fn admitted(&self, ids: &[String]) -> Result<Vec<user::Model>, Failure> {
+    async fn admitted(&self, ids: &[&str]) -> Result<Vec<user::Model>, Failure> {
         let own = self.visitor.principal().user.as_str();
-        let others: Vec<&str> = ids.iter().map(String::as_str).filter(|id| *id != own).collect();
+        let others: Vec<&str> = ids.iter().copied().filter(|id| *id != own).collect();
         let mut people = roll::admit(&self.state.control, self.visitor, &others, "fhir_patient").await?;
         if others.len() < ids.len()
             && let Some(person) = users::by_id(self.state.control.read(), own).await?
         {
             people.insert(person.id.clone(), person);
         }
-        Ok(ids.iter().filter_map(|id| people.remove(id)).collect())
+        Ok(ids.iter().filter_map(|id| people.remove(*id)).collect())
     }
 }

@@ -98,16 +98,18 @@ fn amended(states: Statuses) -> Option<bool> {
 /// Those in which steps are wanted.
 fn steps(search: &Search, days: &Days) -> Vec<Values> {
     let (states, open_from) = (search.statuses, days.open_from());
+    let updated: Vec<(i64, i64)> =
+        search.updated.ranges().iter().filter_map(|range| days.before_zone(*range)).collect();
     let of_steps = |changed| Values { says: vec![Column::Steps], changed, ..Values::all() };
     let mut any_of = Vec::new();
     if states.preliminary {
-        any_of.push(Values { within: (open_from, i64::MAX), ..of_steps(search.updated.ranges().to_vec()) });
+        any_of.push(Values { within: (open_from, i64::MAX), ..of_steps(updated.clone()) });
     }
     if !are_over_wanted(states) {
         return any_of;
     }
     let is_amended = amended(states);
-    for (start, end) in search.updated.ranges().iter().copied() {
+    for (start, end) in updated {
         // Both the last change and the end of the day lie before the end, and one of them does not before the start.
         let before = open_from.min(days.begin_of_ending(end));
         any_of.push(Values { within: (i64::MIN, before), is_amended, ..of_steps(vec![(start, end)]) });

@@ -35,8 +35,10 @@ pub struct Searchable {
     pub resource: &'static str,
     /// The conditions that there are.
     pub parameters: &'static [Parameter],
-    /// What shapes the answer, beside [`Self::includes`] and [`Self::revincludes`].
+    /// What shapes the answer, beside [`Self::sorts`], [`Self::includes`] and [`Self::revincludes`].
     pub results: &'static [&'static str],
+    /// The values of `_sort`.
+    pub sorts: &'static [&'static str],
     /// What may come along because a match refers to it.
     pub includes: &'static [Along],
     /// What may come along because it refers to a match.
@@ -50,6 +52,7 @@ impl Searchable {
     pub fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = self.parameters.iter().map(|parameter| parameter.name).collect();
         names.extend(self.results);
+        names.extend((!self.sorts.is_empty()).then_some("_sort"));
         names.extend((!self.includes.is_empty()).then_some("_include"));
         names.extend((!self.revincludes.is_empty()).then_some("_revinclude"));
         names
@@ -71,7 +74,8 @@ pub const ALL: [&Searchable; 5] = [&CODE_SYSTEM, &DEVICE, &OBSERVATION, &PATIENT
 pub const CODE_SYSTEM: Searchable = Searchable {
     resource: "CodeSystem",
     parameters: &[parameter("url", "uri", "urn:avycenna:codes.")],
-    results: &[],
+    results: &["_count", "_summary"],
+    sorts: &[],
     includes: &[],
     revincludes: &[],
     is_paged: false,
@@ -82,6 +86,7 @@ pub const DEVICE: Searchable = Searchable {
     resource: "Device",
     parameters: &[parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out.")],
     results: &["_count", "_summary"],
+    sorts: &[],
     includes: &[along("Device:patient", "Patient")],
     revincludes: &[along("Provenance:target", "Device")],
     is_paged: true,
@@ -104,7 +109,8 @@ pub const OBSERVATION: Searchable = Searchable {
         parameter("status", "token", "Of the value set observation-status."),
         parameter("subject", "reference", "As patient."),
     ],
-    results: &["_count", "_elements", "_sort", "_summary", "_total"],
+    results: &["_count", "_elements", "_summary", "_total"],
+    sorts: &["-date", "code", "code,-date", "date"],
     includes: &[
         along("Observation:device", "Device"),
         along("Observation:patient", "Patient"),
@@ -119,11 +125,13 @@ pub const PATIENT: Searchable = Searchable {
     resource: "Patient",
     parameters: &[
         parameter("_id", "token", "Ids, with commas between them; at most 100."),
+        parameter("_lastUpdated", "date", "When the account last changed."),
         parameter("gender", "token", "Of the value set administrative-gender; everybody's is unknown."),
         parameter("identifier", "token", "The person's id, with or without its system urn:avycenna:user."),
         parameter("name", "string", "How the name, or a word of it, begins; in any case, with accents or without."),
     ],
     results: &["_count", "_elements", "_summary", "_total"],
+    sorts: &["-_id", "-_lastUpdated", "-name", "_id", "_lastUpdated", "name"],
     includes: &[],
     revincludes: &[along("Provenance:target", "Patient")],
     is_paged: true,
@@ -133,10 +141,11 @@ pub const PATIENT: Searchable = Searchable {
 pub const PROVENANCE: Searchable = Searchable {
     resource: "Provenance",
     parameters: &[parameter("target", "reference", "Observation/[id] or [id], with commas between them; at most 100.")],
-    results: &[],
+    results: &["_count", "_summary"],
+    sorts: &[],
     includes: &[along("Provenance:target", "Observation")],
     revincludes: &[],
-    is_paged: false,
+    is_paged: true,
 };
 
 #[cfg(test)]
@@ -150,6 +159,11 @@ mod tests {
         for other in ["Observation:device:", "Observation:device:Patient", "Observation:devices", "device", "*", ""] {
             assert!(!device.is(other), "{other}");
         }
+    }
+
+    #[test]
+    fn every_order_that_observations_are_said_to_have_is_read() {
+        assert!(OBSERVATION.sorts.iter().all(|sort| crate::fhir::search::Sort::parse(sort).is_some()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{OriginalUri, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio_util::io::ReaderStream;
 
 use super::entry::Invoked;
+use super::spelled;
 use crate::access::export;
 use crate::access::{Look, Permission, Standing, Visitor, admit};
 use crate::auth::{Principal, Resource, Role, random};
@@ -25,7 +26,7 @@ use crate::fhir::bulk::own::Guard;
 use crate::fhir::bulk::{ID_PREFIX, KEPT_PER_PERSON_MAX, Part, RUNNING_MAX, RUNNING_PER_PERSON_MAX, manifest};
 use crate::fhir::outcome::{Failure, Issue};
 use crate::fhir::render::patient_id;
-use crate::fhir::search::parameter::Handling;
+use crate::fhir::search::parameter::{GENERAL, Handling, Parameters};
 use crate::routes::ids::is_id;
 use crate::state::AppState;
 
@@ -47,15 +48,15 @@ static CHECK_INS: [Permission; 1] = [Permission::CheckIns];
 
 const NO_EXPORT: &str = "no such export of yours, or it is over";
 
-/// The operations. Some clients write `$` as `%24`.
+/// The operations.
 pub(super) fn router() -> Router<AppState> {
-    ["$", "%24"].iter().fold(Router::new(), |router, sign| {
-        router
-            .route(&format!("{BASE}/Patient/{sign}export"), get(of_patients).post(of_patients).head(no_head))
-            .route(&format!("{BASE}/Group/{{id}}/{sign}export"), get(of_group).post(of_group).head(no_head))
-            .route(&format!("{BASE}/{sign}export-status/{{id}}"), get(status).delete(cancel))
-            .route(&format!("{BASE}/{sign}export-file/{{id}}/{{seq}}"), get(file))
-    })
+    let operations = [
+        ("/Patient/$export", get(of_patients).post(of_patients).head(no_head)),
+        ("/Group/{id}/$export", get(of_group).post(of_group).head(no_head)),
+        ("/$export-status/{id}", get(status).delete(cancel)),
+        ("/$export-file/{id}/{seq}", get(file)),
+    ];
+    operations.into_iter().fold(Router::new(), |router, (path, route)| spelled(router, path, &route))
 }
 
 /// axum answers `HEAD` by what answers `GET`, which would begin an export here.
@@ -102,7 +103,7 @@ async fn kick_off(
     (headers, target): (&HeaderMap, &str),
     asked: Asked,
 ) -> Result<Response, Failure> {
-    check_form(None, headers)?;
+    check_form(asked.format.as_deref(), headers)?;
     kickoff::check_prefer(headers)?;
     let principal = visitor.principal();
     let types = types_of(principal, asked.types)?;
@@ -190,8 +191,11 @@ async fn status(
     base: Base,
     Path(id): Path<String>,
     headers: HeaderMap,
+    RawQuery(raw): RawQuery,
 ) -> Result<Response, Failure> {
-    check_form(None, &headers)?;
+    let raw = raw.unwrap_or_default();
+    let parameters = Parameters::read(&[raw.as_bytes()], &[&GENERAL], Handling::of(&headers))?;
+    check_form(parameters.one("_format")?, &headers)?;
     let job = found(&state, &principal, &id).await?;
     match job.status.as_str() {
         "done" => {

@@ -10,6 +10,7 @@ use crate::fhir::answer::{Base, answer};
 use crate::fhir::kind::{Kinds, OWN};
 use crate::fhir::outcome::Failure;
 use crate::fhir::search::bundle::Bundle;
+use crate::fhir::search::parse::{count, is_count_alone};
 use crate::fhir::search::table::CODE_SYSTEM;
 use crate::state::AppState;
 
@@ -35,7 +36,8 @@ pub(super) async fn search(State(state): State<AppState>, base: Base, sent: Sent
     let parameters = sent.parameters(&CODE_SYSTEM)?;
     let mut bundle = Bundle::new();
     let is_wanted = parameters.lists("url")?.iter().all(|list| list.iter().any(|url| url == OWN));
-    if is_wanted {
+    let is_told = !is_count_alone(&parameters)? && count(&parameters)? > 0;
+    if is_wanted && is_told {
         let resource = code_system(state.fhir.kinds()).to_string();
         bundle.resource(&base, ("CodeSystem", ID), "match", resource.as_bytes());
     }

@@ -64,7 +64,7 @@ impl Sent {
             };
         }
         parameters.check_along(of, handling)?;
-        parameters.check_sort(handling);
+        parameters.check_sort(of, handling);
         Ok(Question::Anew(parameters))
     }
 

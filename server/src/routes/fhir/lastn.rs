@@ -11,7 +11,7 @@ use crate::fhir::outcome::Failure;
 use crate::fhir::search::Sort;
 use crate::fhir::search::page::{Asked, Reader};
 use crate::fhir::search::parameter::{Handling, Parameters};
-use crate::fhir::search::parse::Reading;
+use crate::fhir::search::parse::{Reading, is_count_alone};
 use crate::fhir::search::table::OBSERVATION;
 use crate::state::AppState;
 
@@ -19,7 +19,7 @@ use crate::state::AppState;
 const MAX_MAX: usize = 100;
 
 /// What may be asked, as in a search or as Parameters; `max` is how many of each code, 1 unless it is said.
-const PARAMETERS: [&str; 7] = ["_include", "_revinclude", "category", "code", "max", "patient", "subject"];
+const PARAMETERS: [&str; 8] = ["_include", "_revinclude", "_summary", "category", "code", "max", "patient", "subject"];
 
 /// The newest observations of each code, as a Bundle sorted by code.
 pub(super) async fn lastn(
@@ -37,11 +37,14 @@ pub(super) async fn lastn(
     let mut search = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.search(&parameters)?;
     search.sort = Sort::Code;
     search.last_of_code = Some(max);
+    // What `_summary=count` wants is not how many there are in all, which is a long look for nothing.
+    search.with_total = false;
     // What bounds it is how many codes there are.
     search.count = usize::MAX;
     let link = format!("{}/Observation/$lastn?{}", base.0, parameters.to_query());
     let reader = Reader { state: &state, ids, base: &base, visitor: &visitor };
-    reader.page(Asked { search, after: None, link }).await
+    let is_counted = is_count_alone(&parameters)?;
+    reader.page(Asked { search, after: None, link, is_counted }).await
 }
 
 fn max(parameters: &Parameters) -> Result<usize, Failure> {

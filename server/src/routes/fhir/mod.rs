@@ -122,14 +122,18 @@ pub const OPERATIONS: [Operation; 21] = [
 
 /// The operations.
 pub fn router() -> Router<AppState> {
-    OPERATIONS.iter().fold(bulk::router(), |router, operation| {
-        let router = router.route(&format!("{BASE}{}", operation.path), (operation.route)());
-        if !operation.path.contains('$') {
-            return router;
-        }
-        // Some clients write `$` as `%24`.
-        router.route(&format!("{BASE}{}", operation.path.replace('$', "%24")), (operation.route)())
-    })
+    OPERATIONS.iter().fold(bulk::router(), |router, operation| spelled(router, operation.path, &(operation.route)()))
+}
+
+/// Adds a route by every spelling of its path: some clients write `$` as `%24`, and some end a path with a slash.
+fn spelled(router: Router<AppState>, path: &str, route: &MethodRouter<AppState>) -> Router<AppState> {
+    let mut paths = vec![format!("{BASE}{path}")];
+    if path.contains('$') {
+        paths.push(format!("{BASE}{}", path.replace('$', "%24")));
+    }
+    paths
+        .iter()
+        .fold(router, |router, path| router.route(path, route.clone()).route(&format!("{path}/"), route.clone()))
 }
 
 /// Refuses what a read cannot be asked for.

@@ -41,7 +41,7 @@ pub(super) async fn search(
             let principal = visitor.principal();
             let own = (principal.role == Role::Patient).then_some(principal.user);
             let search = Reading { kinds: state.fhir.kinds(), ids, base: &base, own }.search(&parameters)?;
-            Asked { search, after: None, link: own_link(&base, &OBSERVATION, &parameters) }
+            Asked { search, after: None, link: own_link(&base, &OBSERVATION, &parameters), is_counted: false }
         }
     };
     reader.page(asked).await

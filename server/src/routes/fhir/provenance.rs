@@ -3,9 +3,10 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::entry::{Sent, own_link};
+use super::entry::{Question, Sent, own_link};
 use super::observation::{Current, current};
 use crate::access::Visitor;
 use crate::auth::Resource;
@@ -15,7 +16,9 @@ use crate::fhir::outcome::Failure;
 use crate::fhir::provenance;
 use crate::fhir::search::IDS_MAX;
 use crate::fhir::search::bundle::Bundle;
+use crate::fhir::search::link;
 use crate::fhir::search::parameter::Parameters;
+use crate::fhir::search::parse::{count, is_count_alone};
 use crate::fhir::search::table::PROVENANCE;
 use crate::state::AppState;
 
@@ -39,6 +42,17 @@ fn of(observation: &Current) -> Result<(String, Value), Failure> {
     Ok(provenance::of(&body))
 }
 
+/// What a link to the next page holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct NextProvenances {
+    /// Ids of the observations that were not looked at yet.
+    of: Vec<String>,
+    with_target: bool,
+    count: usize,
+    /// Whether nothing was looked at before.
+    is_first: bool,
+}
+
 /// Those of some observations.
 pub(super) async fn search(
     visitor: Visitor,
@@ -46,19 +60,60 @@ pub(super) async fn search(
     base: Base,
     sent: Sent,
 ) -> Result<Response, Failure> {
-    let parameters = sent.parameters(&PROVENANCE)?;
-    let with_target = parameters.brings("_include", "Provenance:target");
+    let question = sent.read(&PROVENANCE)?;
+    let ids = state.fhir.ids(&state.control).await?;
+    let (next, own) = match question {
+        Question::Page(sealed) => {
+            let next: NextProvenances = link::read(ids, &visitor, &sealed)?;
+            (next, link::of_sealed(&base, PROVENANCE.resource, &sealed))
+        }
+        Question::Anew(parameters) => {
+            let with_target = parameters.brings("_include", "Provenance:target");
+            let count = match (is_count_alone(&parameters)?, parameters.has("_count")) {
+                (true, _) => 0,
+                (false, true) => count(&parameters)?,
+                (false, false) => IDS_MAX,
+            };
+            let next = NextProvenances { of: targets(&parameters, &base)?, with_target, count, is_first: true };
+            (next, own_link(&base, &PROVENANCE, &parameters))
+        }
+    };
+    let NextProvenances { of: mut left, with_target, count, is_first } = next;
     if with_target {
         visitor.principal().require_resource(Resource::Observation).map_err(ApiError::from)?;
     }
+    // What nobody is shown is looked at only to be counted.
+    let later = left.split_off(if count == 0 { left.len() } else { count.min(left.len()) });
+    let found = found(&state, &visitor, &left).await?;
     let mut bundle = Bundle::new();
-    let mut observations = Vec::new();
-    for id in targets(&parameters, &base)? {
-        match current(&state, &visitor, &id).await {
+    for (id, _, provenance) in found.iter().filter(|_| count > 0) {
+        bundle.resource(&base, ("Provenance", id), "match", provenance.to_string().as_bytes());
+    }
+    for (id, observation, _) in found.iter().filter(|_| with_target && count > 0) {
+        let observed = provenance::observation_id(id).unwrap_or_default();
+        bundle.resource(&base, ("Observation", observed), "include", &observation.body);
+    }
+    let total = (is_first && later.is_empty()).then_some(found.len());
+    let mut links = vec![("self", own)];
+    if !later.is_empty() {
+        let next = NextProvenances { of: later, with_target, count, is_first: false };
+        links.push(("next", link::to((ids, &base, &visitor), PROVENANCE.resource, &next)?));
+    }
+    Ok(answer(bundle.finish(&links, total)))
+}
+
+/// Those of these observations that the visitor may see, with their Provenances and the ids of these.
+async fn found(
+    state: &AppState,
+    visitor: &Visitor,
+    observed: &[String],
+) -> Result<Vec<(String, Current, Value)>, Failure> {
+    let mut found = Vec::new();
+    for id in observed {
+        match current(state, visitor, id).await {
             Ok(observation) => {
-                let (id, resource) = of(&observation)?;
-                bundle.resource(&base, ("Provenance", &id), "match", resource.to_string().as_bytes());
-                observations.push((id, observation));
+                let (id, provenance) = of(&observation)?;
+                found.push((id, observation, provenance));
             }
             // What one may not see is not found, there or not.
             Err(Failure::Issues(StatusCode::NOT_FOUND, _)) => {}
@@ -66,12 +121,7 @@ pub(super) async fn search(
             Err(error) => return Err(error),
         }
     }
-    let total = observations.len();
-    for (id, observation) in observations.iter().filter(|_| with_target) {
-        let observed = provenance::observation_id(id).unwrap_or_default();
-        bundle.resource(&base, ("Observation", observed), "include", &observation.body);
-    }
-    Ok(answer(bundle.finish(&[("self", own_link(&base, &PROVENANCE, &parameters))], Some(total))))
+    Ok(found)
 }
 
 /// Ids of the observations that every `target` names.

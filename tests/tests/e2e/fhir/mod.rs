@@ -3,6 +3,7 @@
 
 mod answers;
 mod clients;
+mod long;
 mod validators;
 
 use serde_json::{Value, json};

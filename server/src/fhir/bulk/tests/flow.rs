@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::control::repository::users;
 
 /// Ids that a search finds of a patient.
 async fn searched(stage: &Stage, who: &Header, patient: &str) -> Vec<String> {
@@ -180,13 +181,21 @@ async fn since_gives_totals_that_have_become_final_and_nothing_beside_them() {
         let job = kick_off(&stage, &ada.key, &format!("/Patient/$export?_type=Observation&_since={since}")).await;
         work(&stage).await;
         let all = resources(&stage, &ada.key, &manifest(&stage, &ada.key, &job).await).await;
-        all.iter()
-            .map(|one| (one["valueQuantity"]["value"].as_f64().unwrap(), one["status"].clone()))
-            .collect::<Vec<_>>()
+        let value = |one: &Value| one["valueQuantity"]["value"].as_f64().unwrap();
+        let mut found: Vec<_> = all.iter().map(|one| (value(one), one["status"].clone())).collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found
     };
     assert_eq!(export().await, [], "nothing has changed");
     stage.clock.set_now_us(at("2026-06-11T00:00:00+02:00"));
     assert_eq!(export().await, [(2.0, json!("final")), (12.0, json!("final"))]);
+    // In New York the second day is not over, and no day begins where those of Berlin do.
+    let moved_us = at("2026-06-11T01:00:00+02:00");
+    stage.clock.set_now_us(moved_us);
+    let zone = Some("America/New_York".to_owned());
+    users::set_profile(stage.state.control.read(), &ada.id, None, zone, moved_us).await.unwrap();
+    let (last, open) = (json!("final"), json!("preliminary"));
+    assert_eq!(export().await, [(1.0, last.clone()), (2.0, last.clone()), (11.0, last), (12.0, open)]);
 }
 
 #[tokio::test]
@@ -242,12 +251,57 @@ async fn an_export_by_post_is_of_what_its_query_and_its_body_say_together() {
 }
 
 #[tokio::test]
+async fn the_form_of_refusals_and_that_of_files_are_asked_for_apart_by_any_word_for_them() {
+    let stage = Stage::new().await;
+    let ada = patient(&stage, "Ada", 1).await;
+    let mut status = String::new();
+    for (format, files) in [
+        ("json", "ndjson"),
+        ("application/json", "application/ndjson"),
+        ("application/fhir%2Bjson", "application/fhir%2Bndjson"),
+        ("application/fhir+json", "application/fhir+ndjson"),
+    ] {
+        // `_format` wins over a header, and a slash at the end is nothing.
+        let path = format!("/Patient/$export/?_format={format}&_outputFormat={files}");
+        let headers = [("prefer", "respond-async"), ("accept", "text/html")];
+        let reply = send(&stage, &ada.token, "GET", &path, &headers, "").await;
+        assert_eq!(reply.status, 202, "{path}: {}", reply.text);
+        work(&stage).await;
+        reply.headers["content-location"].to_str().unwrap().clone_into(&mut status);
+        let done = get(&stage, &ada.token, &format!("{status}?_format={format}&_pretty=true")).await;
+        assert_eq!((done.status, &done.headers["content-type"]), (200, &"application/json".parse().unwrap()));
+        let done = send(&stage, &ada.token, "GET", &format!("{status}/?_format={format}"), &headers[1..], "").await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        assert!(!resources(&stage, &ada.token, &done.json()).await.is_empty());
+        for url in urls(&done.json()) {
+            assert!(!get(&stage, &ada.token, &format!("{url}/")).await.lines().is_empty());
+        }
+    }
+    for (query, headers, expected, parameter) in [
+        ("?_format=xml", &[][..], 406, "http._format"),
+        ("?_format=application/fhir%2Bndjson", &[], 406, "http._format"),
+        ("?_format=json&_format=json", &[], 400, "http._format"),
+        ("?x=1", &[], 400, "http.x"),
+        ("", &[("accept", "application/fhir+xml")], 406, "http.Accept"),
+    ] {
+        let reply = send(&stage, &ada.token, "GET", &format!("{status}{query}"), headers, "").await;
+        let outcome = reply.json();
+        assert_eq!((reply.status, &outcome["issue"][0]["expression"]), (expected, &json!([parameter])), "{query}");
+        assert_eq!(outcome["resourceType"], "OperationOutcome");
+    }
+    let lenient = [("prefer", "handling=lenient")];
+    assert_eq!(send(&stage, &ada.token, "GET", &format!("{status}?x=1"), &lenient, "").await.status, 200);
+    assert_eq!(send(&stage, &ada.token, "DELETE", &format!("{status}/"), &[], "").await.status, 202);
+    assert_eq!(get(&stage, &ada.token, &status).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_look_by_head_begins_no_export() {
     let stage = Stage::new().await;
     let (doctor, ada) = (stage.doctor("Doc").await, patient(&stage, "Ada", 1).await);
     let asynchronous = [("prefer", "respond-async")];
     let group = format!("/Group/{}/$export", doctor.id);
-    for (who, path) in [(&ada, "/Patient/$export"), (&ada, "/Patient/%24export"), (&doctor, group.as_str())] {
+    for (who, path) in [(&ada, "/Patient/$export"), (&ada, "/Patient/%24export/"), (&doctor, group.as_str())] {
         let reply = send(&stage, &who.token, "HEAD", path, &asynchronous, "").await;
         assert_eq!((reply.status, &reply.headers["allow"]), (405, &"GET,POST".parse().unwrap()), "{path}");
         assert!(!reply.headers.contains_key("content-location"));
@@ -266,6 +320,11 @@ async fn what_is_no_question_for_an_export_is_refused_in_the_words_of_fhir() {
         (&ada, "GET", "/Patient/$export?_since=yesterday", &[asynchronous], 400),
         (&ada, "GET", "/Patient/$export?patient=x", &[asynchronous], 400),
         (&ada, "GET", "/Patient/$export", &[asynchronous, ("accept", "application/fhir+xml")], 406),
+        (&ada, "GET", "/Patient/$export?_format=xml", &[asynchronous], 406),
+        (&ada, "GET", "/Patient/$export?_format=application/fhir%2Bndjson", &[asynchronous], 406),
+        (&ada, "GET", "/Patient/$export?_format=json&_format=json", &[asynchronous], 400),
+        (&ada, "GET", "/Patient/$export?_outputFormat=csv", &[asynchronous], 400),
+        (&doctor, "GET", "/Group/DOCTOR/$export?_format=xml", &[asynchronous], 406),
         (&ada, "POST", "/Patient/$export", &[asynchronous, ("content-type", "text/plain")], 415),
         (&ada, "PUT", "/Patient/$export", &[asynchronous], 405),
         (&ada, "GET", "/Group/usr-00000000/$export", &[asynchronous], 404),
@@ -277,6 +336,7 @@ async fn what_is_no_question_for_an_export_is_refused_in_the_words_of_fhir() {
     ];
     for (who, method, path, headers, expected) in table {
         let body = if method == "POST" { "x" } else { "" };
+        let path = &path.replace("DOCTOR", &doctor.id);
         let reply = send(&stage, &who.token, method, path, headers, body).await;
         assert_eq!(reply.status, expected, "{method} {path}: {}", reply.text);
         assert_eq!(reply.json()["resourceType"], "OperationOutcome", "{method} {path}: {}", reply.text);

@@ -114,6 +114,58 @@ async fn whose_devices_they_are_and_what_a_provenance_speaks_of_comes_along() {
 }
 
 #[tokio::test]
+async fn where_observations_are_from_comes_in_pages_too() {
+    let stage = Stage::new().await;
+    let (ada, doctor) = (stage.patient("Ada").await, stage.doctor("Doc").await);
+    let origins: Vec<String> = (0..7).map(|nth| format!("w{nth}")).collect();
+    let origins: Vec<_> = origins.iter().map(|name| (name.as_str(), None)).collect();
+    measured_by(&stage, &ada, &origins).await;
+    let id = stage.grant(&doctor, &ada, &["wearables"]).await;
+    let ids = read(&stage, &ada.token, "/Observation").await.ids();
+    let path = format!("/Provenance?target={},unknown", ids.join(","));
+    let whole = read(&stage, &doctor.token, &path).await;
+    assert_eq!((whole.matches().len(), &whole.body["total"], whole.link("next")), (7, &json!(7), None));
+    for count in [1, 3, 7, 8, 1_000] {
+        let mut next = Some(format!("/fhir/R4{path}&_count={count}&_include=Provenance:target"));
+        let mut given = Vec::new();
+        while let Some(path) = next {
+            let page = read(&stage, &doctor.token, &path).await;
+            assert_eq!(page.link("self").unwrap().contains("_cursor"), !given.is_empty());
+            let entries = page.body["entry"].as_array().map_or(0, Vec::len);
+            assert!(page.matches().len() <= count && entries == 2 * page.matches().len(), "{count}: {}", page.body);
+            given.extend(page.ids());
+            next = page.link("next");
+            let is_whole = next.is_none() && !page.link("self").unwrap().contains("_cursor");
+            assert_eq!(page.body.get("total").is_some(), is_whole, "{count}");
+        }
+        assert_eq!(given, whole.ids(), "{count}");
+    }
+    for query in ["_count=0", "_summary=count", "_summary=count&_count=3&_include=Provenance:target"] {
+        let told = read(&stage, &doctor.token, &format!("{path}&{query}")).await;
+        assert_eq!(
+            (&told.body["total"], told.body.get("entry"), told.link("next")),
+            (&json!(7), None, None),
+            "{query}"
+        );
+    }
+    let next = read(&stage, &doctor.token, &format!("{path}&_count=1")).await.link("next").unwrap();
+    for (who, path) in [
+        (&ada, next.clone()),
+        (&doctor, format!("{next}&_count=2")),
+        (&doctor, next.replace("/Provenance", "/Device")),
+        (&doctor, next[..next.len() - 2].to_owned()),
+    ] {
+        assert_eq!(get(&stage, &who.token, &path).await.status, 400, "{path}");
+    }
+    stage.revoke(&ada, &id).await;
+    assert!(read(&stage, &doctor.token, &next).await.matches().is_empty(), "a link is no grant");
+    for (query, entries) in [("_count=0", 0), ("_count=1", 1), ("_count=9", 1)] {
+        let codes = read(&stage, &ada.token, &format!("/CodeSystem?{query}")).await;
+        assert_eq!((codes.matches().len(), &codes.body["total"]), (entries, &json!(1)), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn every_search_by_post_finds_what_one_by_get_does() {
     let stage = Stage::new().await;
     let ada = stage.patient("Ada").await;

@@ -2,6 +2,7 @@
 
 mod access;
 mod along;
+mod forms;
 mod known;
 mod paging;
 mod people;

@@ -179,6 +179,99 @@ async fn who_lets_the_doctor_in_all_the_while_comes_once_whoever_comes_and_goes(
     assert_eq!(anew.body["total"], json!(anew.matches().len()));
 }
 
+/// Sets what somebody of the crowd is sorted by.
+async fn set(stage: &Stage, nth: u32, name: &str, updated_at: i64) {
+    let update = format!("UPDATE users SET name = '{name}', updated_at = {updated_at} WHERE id = 'usr_p{nth:07}'");
+    stage.state.control.read().execute_unprepared(&update).await.unwrap();
+}
+
+async fn in_every_order(stage: Stage) {
+    let (doctor, other) = (stage.doctor("Doc").await, stage.doctor("Other").await);
+    crowd(&stage, &doctor, 0..60).await;
+    crowd(&stage, &other, 60..70).await;
+    let began = (stage.state.clock.now_us() / 1_000_000 - 30 * 86_400) * 1_000_000;
+    let mut expected = Vec::new();
+    for nth in 0..60 {
+        // Several have the same name, in any case and with accents, and the same moment.
+        let (name, folded) = [("Zoe", "zoe"), ("élan", "elan"), ("Abe", "abe"), ("abé", "abe"), ("elan b", "elan b")]
+            [usize::try_from(nth * 7 % 5).unwrap()];
+        let updated = began + i64::from(nth * 11 % 13) * 1_000_000;
+        set(&stage, nth, name, updated).await;
+        if is_seen(nth) {
+            expected.push((id_of(nth), folded, updated));
+        }
+    }
+    for sort in ["_id", "_lastUpdated", "name"] {
+        let mut sorted = expected.clone();
+        match sort {
+            "_lastUpdated" => sorted.sort_by_key(|(id, _, updated)| (*updated, id.clone())),
+            "name" => sorted.sort_by_key(|(id, name, _)| (*name, id.clone())),
+            _ => sorted.sort(),
+        }
+        for sign in ["", "-"] {
+            let ids: Vec<String> = sorted.iter().map(|(id, ..)| id.clone()).collect();
+            for count in [4, 7, 45, 100] {
+                let path = format!("/Patient?_sort={sign}{sort}&_count={count}");
+                let found = pages(&stage, &doctor.token, &path, async |_| ()).await;
+                let given: Vec<String> = found.iter().flat_map(|(ids, _)| ids.clone()).collect();
+                assert_eq!(given, ids, "{path}");
+                assert_eq!(found.len(), ids.len().div_ceil(count), "{path}");
+                assert!(found.iter().all(|(_, total)| *total == 45), "{path}");
+            }
+            let named = format!("/Patient?_sort={sign}{sort}&_count=2&_id={}", ids[10..20].join(","));
+            let found = pages(&stage, &doctor.token, &named, async |_| ()).await;
+            let given: Vec<String> = found.iter().flat_map(|(ids, _)| ids.clone()).collect();
+            assert_eq!(given, ids[10..20], "{named}");
+            sorted.reverse();
+        }
+    }
+    let at = |nth: i64| engine::time::format(began + nth * 1_000_000);
+    for (query, first, last) in [
+        (format!("_lastUpdated=ge{}", at(5)), 5, 12),
+        (format!("_lastUpdated=gt{}&_lastUpdated=lt{}", at(5), at(9)), 6, 8),
+        (format!("_lastUpdated={}&_lastUpdated=le{}", at(3), at(9)), 3, 3),
+        (format!("_lastUpdated=lt{}", at(0)), 1, 0),
+    ] {
+        let is_in = |updated: i64| (first..=last).contains(&((updated - began) / 1_000_000));
+        let ids: Vec<&String> = expected.iter().filter(|(_, _, at)| is_in(*at)).map(|(id, ..)| id).collect();
+        let found = pages(&stage, &doctor.token, &format!("/Patient?_count=3&{query}"), async |_| ()).await;
+        assert_eq!(found.iter().flat_map(|(ids, _)| ids).collect::<Vec<_>>(), ids, "{query}");
+        let total = read(&stage, &doctor.token, &format!("/Patient?_summary=count&{query}")).await;
+        assert_eq!(total.body["total"], json!(ids.len()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn patients_come_in_every_order_that_there_is_and_by_when_they_changed() {
+    Box::pin(in_every_order(Stage::new().await)).await;
+}
+
+#[tokio::test]
+async fn and_so_they_come_on_postgresql() {
+    if let Some(database) = Database::postgres("avycenna_fhir_orders").await {
+        Box::pin(in_every_order(Stage::on(database).await)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_changes_while_pages_are_read_comes_again_behind_those_that_did_not() {
+    let stage = Stage::new().await;
+    let doctor = stage.doctor("Doc").await;
+    crowd(&stage, &doctor, 100..140).await;
+    let now_us = stage.state.clock.now_us();
+    let found = pages(&stage, &doctor.token, "/Patient?_sort=_lastUpdated&_count=9", async |nth| {
+        if nth == 1 {
+            set(&stage, 102, "Changed", now_us + 1).await;
+            set(&stage, 139, "Changed", now_us + 2).await;
+        }
+    })
+    .await;
+    let ids: Vec<String> = found.iter().flat_map(|(ids, _)| ids.clone()).collect();
+    let mut expected: Vec<String> = (100..139).filter(|nth| is_seen(*nth)).map(id_of).collect();
+    expected.extend([id_of(102), id_of(139)]);
+    assert_eq!(ids, expected);
+}
+
 #[tokio::test]
 async fn a_link_to_patients_is_its_callers_alone_and_no_grant() {
     let stage = Stage::new().await;
@@ -246,7 +339,10 @@ async fn a_page_of_a_thousand_patients_is_a_few_statements() {
     // The longest names that are taken fit into a link.
     let longest = format!("b,{}", "%01".repeat(crate::fhir::search::NAMES_BYTES_MAX - 1));
     let form = ("content-type", "application/x-www-form-urlencoded");
-    let body = format!("_count=1&name={longest}");
+    let dates: Vec<String> = (1..100).map(|nth| format!("{:04}-01-01", nth * 2)).collect();
+    let body = format!("_count=1&name={longest}&_sort=-name&_lastUpdated=ge2000,{}", dates.join(","));
+    let ids: Vec<String> = (0..100).map(id_of).collect();
+    let body = format!("{body}&_id={}", ids.join(","));
     let reply = send(&stage, Some(&doctor.token), ("POST", "/Patient/_search"), &[form], &body).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     read(&stage, &doctor.token, &reply.link("next").unwrap()).await;

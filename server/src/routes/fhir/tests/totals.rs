@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::periods::agrees;
 use super::*;
+use crate::control::repository::users;
 
 /// Noon in Berlin.
 const NOON: &str = "2026-06-10T12:00:00+02:00";
@@ -124,6 +125,27 @@ async fn totals_of_a_day_are_preliminary_until_it_is_over_whoever_made_them() {
     }
 }
 
+#[tokio::test]
+async fn a_total_that_was_corrected_is_preliminary_first_and_corrected_when_its_day_is_over() {
+    let (stage, ada) = filled().await;
+    let unit = stage.state.engine.catalogue().get("steps").unwrap().unit.clone();
+    let total = json!({"metric": "steps", "value": 7, "unit": unit, "recorded_at": "2026-06-10T00:00:00+02:00",
+        "source": "app"});
+    assert_eq!(stage.post(&ada.key, "/wearables/ingest", total).await.0, 201);
+    for (now, preliminary, corrected) in
+        [(NOON, &[2, 3, 7, 12, 13, 15][..], &[][..]), ("2026-06-11T00:00:00+02:00", &[], &[7])]
+    {
+        stage.clock.set_now_us(at(now).max(stage.state.clock.now_us()));
+        let known = all(&stage, &ada).await;
+        assert_eq!(totals_that_are(&known, "preliminary"), preliminary);
+        assert_eq!(totals_that_are(&known, "corrected"), corrected);
+        for states in STATES {
+            let is = |one: &Value| states.split(',').any(|state| one["status"] == state);
+            finds(&stage, &ada, &format!("status={states}"), &known, is).await;
+        }
+    }
+}
+
 /// What each observation says of its version, by id.
 fn versions(all: &[Value]) -> std::collections::BTreeMap<String, Value> {
     all.iter().map(|one| (one["id"].as_str().unwrap().to_owned(), one["meta"].clone())).collect()
@@ -172,6 +194,64 @@ async fn a_total_that_becomes_final_is_a_new_version_that_every_client_finds() {
 }
 
 #[tokio::test]
+async fn no_version_goes_back_when_its_person_moves_to_another_time_zone_and_every_client_finds_what_did_change() {
+    let (stage, ada) = filled().await;
+    let doctor = stage.doctor("Doc").await;
+    stage.grant(&doctor, &ada, &["check_ins"]).await;
+    let mut before = all(&stage, &ada).await;
+    let (mut lived_in, mut moved_back) = ("Europe/Berlin", 0);
+    for (now, zone) in [
+        ("2026-06-10T23:00:00+02:00", "Europe/Berlin"),
+        // There the day of these totals has ended, or begins at another moment.
+        ("2026-06-10T23:30:00+02:00", "Asia/Tokyo"),
+        ("2026-06-11T00:30:00+02:00", "Europe/Berlin"),
+        ("2026-06-11T00:31:00+02:00", "America/New_York"),
+        ("2026-06-11T07:00:00+02:00", "America/New_York"),
+        ("2026-06-11T07:01:00+02:00", "Europe/Berlin"),
+        ("2026-06-11T07:02:00+02:00", "Pacific/Apia"),
+    ] {
+        stage.clock.set_now_us(at(now));
+        if zone != lived_in {
+            let on = stage.state.control.read();
+            users::set_profile(on, &ada.id, None, Some(zone.to_owned()), at(now)).await.unwrap();
+            lived_in = zone;
+        }
+        let after = all(&stage, &ada).await;
+        let to_a_doctor = read(&stage, &doctor.key, &format!("/Observation?_count=1000&patient={}", ada.id)).await;
+        assert_eq!(to_a_doctor.matches(), after.iter().collect::<Vec<_>>(), "{now} {zone}");
+        let mut changed = BTreeSet::new();
+        let mut last = i64::MIN;
+        for (old, new) in before.iter().zip(&after) {
+            let (id, number) = (new["id"].as_str().unwrap(), |one: &Value| {
+                one["meta"]["versionId"].as_str().unwrap().parse::<u64>().unwrap()
+            });
+            assert_eq!((&old["id"], &old["issued"]), (&new["id"], &new["issued"]));
+            assert!(number(old) <= number(new), "{now} {zone}: {old} {new}");
+            let updated = |one: &Value| at(one["meta"]["lastUpdated"].as_str().unwrap());
+            assert!(updated(old) <= updated(new) && updated(new) <= at(now), "{now} {zone}: {old} {new}");
+            assert!(old == new || number(old) < number(new), "{now} {zone}: {old} {new}");
+            moved_back += usize::from(old["status"] == "final" && new["status"] == "preliminary");
+            last = last.max(updated(old));
+            if old != new {
+                changed.insert(id.to_owned());
+            }
+        }
+        let new = read(&stage, &ada.key, &format!("/Observation?_lastUpdated=gt{}", engine::time::format(last))).await;
+        assert!(changed.is_subset(&new.ids().into_iter().collect()), "{now} {zone}");
+        for moment in [last, at(now), at(now) - 1] {
+            let condition = |prefix: &str| format!("_lastUpdated={prefix}{}", engine::time::format(moment));
+            let updated = |one: &Value| at(one["meta"]["lastUpdated"].as_str().unwrap());
+            finds(&stage, &ada, &condition("ge"), &after, |one| updated(one) >= moment).await;
+            finds(&stage, &ada, &condition("lt"), &after, |one| updated(one) < moment).await;
+            let open = |one: &Value| updated(one) >= moment && one["status"] == "preliminary";
+            finds(&stage, &ada, &format!("{}&status=preliminary", condition("ge")), &after, open).await;
+        }
+        before = after;
+    }
+    assert!(moved_back > 0, "there are zones in which a day is not over that is in others");
+}
+
+#[tokio::test]
 async fn a_search_by_last_updated_finds_what_the_observations_say() {
     let (stage, ada) = filled().await;
     let many =
@@ -197,6 +277,8 @@ async fn a_search_by_last_updated_finds_what_the_observations_say() {
                 finds(&stage, &ada, &format!("{condition}&status=final"), &known, is_final).await;
             }
         }
+        // No moment at all: a condition of no ranges must not hold of everything.
+        finds(&stage, &ada, "_lastUpdated=ge2027&_lastUpdated=lt2026", &known, |_| false).await;
         finds(&stage, &ada, &format!("_lastUpdated={many},ge2026-06-10"), &known, |one| {
             at(one["meta"]["lastUpdated"].as_str().unwrap()) >= at("2026-06-10T00:00:00Z")
         })

@@ -54,6 +54,12 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         "_summary=some",
         "_total=some",
         "_elements=a.b",
+        "_sort=family",
+        "_sort=name,_id",
+        "_sort=name&_sort=_id",
+        "_sort=date",
+        "_lastUpdated=yesterday",
+        "_lastUpdated:missing=true",
         "_pretty=1",
         "_include=Patient:link",
         "_revinclude=Observation:subject",
@@ -77,8 +83,12 @@ async fn a_lenient_client_has_unknown_parameters_left_out_and_sees_it_in_the_sel
     let path = "/Observation?_sort=value&_sort=date&_count=7";
     let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
     assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?_sort=date&_count=7");
-    let reply = send(&stage, Some(&ada.token), ("GET", "/Patient?_sort=name"), &lenient, "").await;
-    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Patient?");
+    let path = "/Patient?_sort=family,given&_sort=-name";
+    let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
+    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Patient?_sort=-name");
+    let strict = get(&stage, &ada.token, "/Patient?_sort=family").await;
+    assert_eq!((strict.status, strict.issue()), (400, ("value", Some("_sort"))));
+    assert!(strict.body["issue"][0]["diagnostics"].as_str().unwrap().contains("_lastUpdated"), "{}", strict.body);
     let wrong = send(&stage, Some(&ada.token), ("GET", "/Observation?date=x"), &lenient, "").await;
     assert_eq!(wrong.status, 400, "a wrong value of a known parameter is wrong for everybody");
 }
@@ -171,6 +181,8 @@ async fn who_asks_for_a_summary_or_for_elements_gets_what_r4_lets_a_server_answe
     ingest(&stage, &ada, &[("heart_rate", 60.0, 1.0, "w")]).await;
     let whole = read(&stage, &ada.token, "/Observation").await;
     let one = format!("/Observation/{}", whole.ids()[0]);
+    let target = format!("/Provenance?target={}&_include=Provenance:target&", whole.ids()[0]);
+    let smaller = [target.as_str(), "/Device?", "/CodeSystem?", "/Observation/$lastn?"];
     let (plain, person) =
         (read(&stage, &ada.token, &one).await.body, read(&stage, &ada.token, "/Patient").await.matches()[0].clone());
     for summary in ["true", "text", "data", "false"] {
@@ -179,8 +191,32 @@ async fn who_asks_for_a_summary_or_for_elements_gets_what_r4_lets_a_server_answe
         assert_eq!(read(&stage, &ada.token, &format!("{one}?_summary={summary}")).await.body, plain);
         let found = read(&stage, &ada.token, &format!("/Patient?_summary={summary}&_total=accurate")).await;
         assert_eq!((found.matches(), &found.body["total"]), (vec![&person], &json!(1)));
-        read(&stage, &ada.token, &format!("/Device?_summary={summary}")).await;
         read(&stage, &ada.token, &format!("/metadata?_summary={summary}&mode=full")).await;
+        for path in &smaller {
+            let plain = read(&stage, &ada.token, path).await;
+            let summed = read(&stage, &ada.token, &format!("{path}_summary={summary}")).await;
+            assert_eq!(
+                (summed.body["entry"].clone(), &summed.body["total"]),
+                (plain.body["entry"].clone(), &json!(1)),
+                "{path}"
+            );
+        }
+    }
+    for path in &smaller {
+        let told = read(&stage, &ada.token, &format!("{path}_summary=count")).await;
+        assert_eq!((&told.body["total"], told.body.get("entry")), (&json!(1), None), "{path}");
+        let refused = get(&stage, &ada.token, &format!("{path}_summary=some")).await;
+        assert_eq!((refused.status, refused.issue()), (400, ("value", Some("_summary"))), "{path}");
+    }
+    // What is counted is the newest of each code, not all that there are, and nothing comes along.
+    ingest(&stage, &ada, &[("heart_rate", 61.0, 2.0, "w"), ("heart_rate", 62.0, 3.0, "w"), ("spo2", 97.0, 3.0, "w")])
+        .await;
+    for (query, total) in
+        [("", 2), ("&max=2", 3), ("&max=2&code=8867-4&_include=Observation:device", 2), ("&code=mood", 0)]
+    {
+        let told = read(&stage, &ada.token, &format!("/Observation/$lastn?_summary=count{query}")).await;
+        assert_eq!((&told.body["total"], told.body.get("entry")), (&json!(total), None), "{query}");
+        assert!(told.link("self").unwrap().contains("_summary=count"));
     }
     for query in ["_elements=id,status", "_elements=Observation.code&_summary=true"] {
         assert_eq!(read(&stage, &ada.token, &format!("{one}?{query}")).await.body, plain, "{query}");
