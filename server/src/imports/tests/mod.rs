@@ -112,8 +112,26 @@ fn read(file: File, sink: &mut dyn Sink, holds: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// hr VALUE AT │ many COUNT │ night START END HOURS RANK DEVICE [TOLD [HRV]] │ steps SOURCE RANK START END VALUE [STRAND] │ reading START AT VALUE [STRAND]
-/// total START VALUE │ skip EXAMPLE │ foreign │ part │ hold │ panic │ anything else breaks it
+/// `night START END HOURS RANK DEVICE [TOLD [HRV]]`; `-` is nothing.
+fn night<'a>(words: &[&'a str]) -> Found<'a> {
+    let said = |nth: usize| words.get(nth).copied().filter(|word| *word != "-");
+    let number = |nth: usize| said(nth).map(|word| word.parse::<f64>().unwrap());
+    let time = |nth: usize| said(nth).map(|word| MAY_US + word.parse::<i64>().unwrap() * 1_000_000);
+    Found::Night(Night {
+        start: time(1).unwrap(),
+        end: time(2).unwrap(),
+        asleep_h: number(3).unwrap(),
+        deep_h: None,
+        rem_h: None,
+        hrv_ms: number(7),
+        told_at: time(6),
+        rank: words[4].parse().unwrap(),
+        maker: Maker { source: GARMIN, device: said(5) },
+    })
+}
+
+fn has_ended(import: &Value) -> bool {
+    !["queued", "running"].contains(&import["status"].as_str().unwrap())
 }
 
 fn small_count(word: &str) -> i64 {
