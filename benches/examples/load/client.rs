@@ -48,7 +48,9 @@ pub(crate) struct Connection {
     stream: TcpStream,
     head: Vec<u8>,
     inbox: Vec<u8>,
+    /// As long as the longest answer was, so that nothing is made room for again.
     body: Vec<u8>,
+    body_len: usize,
     /// `Content-Location` of the last answer.
     location: Option<String>,
 }
@@ -62,6 +64,7 @@ impl Connection {
             head: Vec::new(),
             inbox: Vec::new(),
             body: Vec::new(),
+            body_len: 0,
             location: None,
         })
     }
@@ -83,7 +86,7 @@ impl Connection {
 
     /// The body of the last answer.
     pub(crate) fn body(&self) -> &[u8] {
-        &self.body
+        self.body.get(..self.body_len).unwrap_or_default()
     }
 
     /// Where the last answer says that what was asked for will be.
@@ -93,7 +96,7 @@ impl Connection {
 
     fn receive(&mut self) -> Result<u16> {
         self.inbox.clear();
-        self.body.clear();
+        self.body_len = 0;
         let head_len = loop {
             if let Some(end) = find(&self.inbox, b"\r\n\r\n") {
                 break end + 4;
@@ -110,11 +113,7 @@ impl Connection {
         if answer.is_chunked {
             self.receive_chunks()?;
         } else {
-            while self.inbox.len() < answer.body_len {
-                self.fill()?;
-            }
-            std::mem::swap(&mut self.inbox, &mut self.body);
-            self.body.truncate(answer.body_len);
+            self.receive_body(0, answer.body_len)?;
         }
         if answer.is_last {
             self.stream = dial(self.address)?;
@@ -134,18 +133,7 @@ impl Connection {
             let line = std::str::from_utf8(rest.get(..line_len).unwrap_or_default())?;
             let chunk_len = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)?;
             let start = read + line_len + 2;
-            let here = self.inbox.get(start..).unwrap_or_default();
-            let here = here.get(..chunk_len).unwrap_or(here);
-            self.body.extend_from_slice(here);
-            read = start + here.len();
-            let missing = chunk_len - here.len();
-            if missing > 0 {
-                // Straight into its place.
-                let whole = self.body.len() + missing;
-                let begin = self.body.len();
-                self.body.resize(whole, 0);
-                self.stream.read_exact(self.body.get_mut(begin..).unwrap_or_default())?;
-            }
+            read = self.receive_body(start, chunk_len)?;
             while self.inbox.len() < read + 2 {
                 self.fill()?;
             }
@@ -154,6 +142,23 @@ impl Connection {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes so many bytes of a body, which begin at a place of the inbox, straight into theirs; where the inbox goes on
+    /// behind them.
+    fn receive_body(&mut self, start: usize, len: usize) -> Result<usize> {
+        let end = self.body_len + len;
+        if self.body.len() < end {
+            self.body.resize(end, 0);
+        }
+        let room = self.body.get_mut(self.body_len..end).unwrap_or_default();
+        let here = self.inbox.get(start..).unwrap_or_default();
+        let here = here.get(..len).unwrap_or(here);
+        let (first, rest) = room.split_at_mut(here.len());
+        first.copy_from_slice(here);
+        self.stream.read_exact(rest)?;
+        self.body_len = end;
+        Ok(start + here.len())
     }
 
     fn fill(&mut self) -> Result<()> {

@@ -5,7 +5,6 @@
 //! is durable) ─▶ Inside::behind (points are read, the grant is looked at once more)
 //! ```
 
-use axum::response::Response;
 use sea_orm::DatabaseTransaction;
 use storage::UserId;
 
@@ -146,14 +145,6 @@ impl Inside {
         match &self.standing {
             Some(standing) => Ok(standing.behind(read).await?),
             None => Ok(read.await?),
-        }
-    }
-
-    /// The answer, which breaks off once it may no longer be seen.
-    pub fn guard(self, response: Response) -> Response {
-        match self.standing {
-            Some(standing) => standing.guard(response),
-            None => response,
         }
     }
 }

@@ -38,8 +38,8 @@ use crate::control::entities::check_in;
 /// Sources and devices that are kept prepared; with more than these the first ones are prepared again.
 const ORIGINS_MAX: usize = 64;
 
-/// Bytes of an observation, for reserving.
-const OBSERVATION_BYTES: usize = 1_280;
+/// Bytes of an observation, for reserving: more than nearly all have.
+pub const OBSERVATION_BYTES: usize = 1_280;
 
 /// Microseconds of a millisecond.
 const MILLISECOND_US: i64 = 1_000;

@@ -26,17 +26,12 @@ pub(super) fn check(search: &Search, principal: &Principal) -> Result<(), AuthEr
     wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).try_for_each(|(_, one)| principal.require_resource(one))
 }
 
-/// Whether the observations are looked through for what comes along with them.
-pub(super) fn are_read(search: &Search) -> bool {
-    search.with_device || search.with_provenance
-}
-
 /// The observations of a page that something is to come along with; none, and nothing is read, where nothing is.
 ///
 /// # Errors
 /// A page that is neither lines nor entries with commas between them.
 pub(super) fn observations(search: &Search, page: &[u8]) -> serde_json::Result<Vec<Value>> {
-    if !are_read(search) {
+    if !search.with_device && !search.with_provenance {
         return Ok(Vec::new());
     }
     read(page, search.elements.is_some())

@@ -35,9 +35,10 @@ impl Bundle {
         Self { out: HEAD.to_vec(), has_entries: false }
     }
 
-    /// What comes behind [`HEAD`] and some entries, which leave by themselves.
-    pub(crate) fn behind() -> Self {
-        Self { out: Vec::new(), has_entries: true }
+    /// Of entries with commas between them that were written behind [`HEAD`]: a page of a megabyte is not copied.
+    pub(crate) fn begun(out: Vec<u8>) -> Self {
+        let has_entries = out.len() > HEAD.len();
+        Self { out, has_entries }
     }
 
     /// Takes entries, with commas between them.
@@ -132,13 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_behind_entries_that_left_by_themselves() {
-        let mut bundle = Bundle::behind();
+    fn a_page_goes_on_behind_what_was_written_into_it() {
+        let mut bundle = Bundle::begun([HEAD, b"{},{}"].concat());
         bundle.resource(&base(), ("Patient", "p"), "include", b"{}");
-        let text = [HEAD, b"{},{}", &bundle.finish(&[], None)].concat();
-        let bundle: Value = serde_json::from_slice(&text).unwrap();
+        let bundle: Value = serde_json::from_slice(&bundle.finish(&[], None)).unwrap();
         assert_eq!(bundle["entry"].as_array().unwrap().len(), 3);
         assert!(HEAD.ends_with(LIST));
+        let nothing: Value = serde_json::from_slice(&Bundle::begun(HEAD.to_vec()).finish(&[], None)).unwrap();
+        assert_eq!(nothing.get("entry"), None);
     }
 
     #[test]

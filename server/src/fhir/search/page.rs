@@ -1,9 +1,7 @@
 //! One page of a search: who asks is let in, check-ins are read in that step, points behind it, and all of it is written.
 
-use axum::body::Body;
 use axum::response::Response;
 use engine::observe::Order;
-use futures::TryStreamExt as _;
 use sea_orm::ConnectionTrait;
 use storage::UserId;
 
@@ -141,35 +139,28 @@ impl Reader<'_> {
         if let Some(after) = &found.next {
             links.push(("next", self.link(search, after.clone())?));
         }
-        let person =
-            if search.with_patient && found.count > 0 { Some(inside.patient(self.state).await?) } else { None };
-        let person = person.map(|person| (patient_id(&person.id), patient(person)));
-        let add_person = |bundle: &mut Bundle| {
-            if let Some((id, resource)) = &person {
-                bundle.resource(self.base, ("Patient", id), "include", resource);
-            }
-        };
         let frame = match &search.elements {
             Some(_) => Frame::Lines,
             None => Frame::Entries(format!("{}/Observation/", self.base.0)),
         };
         let mut writer = ObservationWriter::new(&self.state.fhir, self.ids, inside.user, days.clone(), frame);
-        if found.is_long() && search.elements.is_none() && !along::are_read(search) {
-            let mut tail = Bundle::behind();
-            add_person(&mut tail);
-            let pieces = found.stream(writer, HEAD, tail.finish(&links, total));
-            let body = Body::from_stream(pieces.inspect_err(|error| tracing::warn!(%error, "a page broke off")));
-            return Ok(inside.guard(answer(body)));
-        }
-        let mut out = Vec::new();
+        // Entries are written straight into the page; lines are made into entries first.
+        let head = if search.elements.is_some() { &[][..] } else { HEAD };
+        let mut out = head.to_vec();
         found.write(&mut writer, &mut out).map_err(ApiError::from)?;
-        let observations = along::observations(search, &out).map_err(ApiError::internal)?;
-        let mut bundle = Bundle::new();
-        match &search.elements {
-            Some(elements) => bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?),
-            None => bundle.entries(&out),
+        let observations = along::observations(search, out.get(head.len()..).unwrap_or_default());
+        let observations = observations.map_err(ApiError::internal)?;
+        let mut bundle = if let Some(elements) = &search.elements {
+            let mut bundle = Bundle::new();
+            bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?);
+            bundle
+        } else {
+            Bundle::begun(out)
+        };
+        if search.with_patient && found.count > 0 {
+            let person = inside.patient(self.state).await?;
+            bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
         }
-        add_person(&mut bundle);
         along::add(&mut bundle, (search, self.ids, self.base), inside.user, &observations);
         Ok(answer(bundle.finish(&links, total)))
     }
