@@ -32,6 +32,8 @@ pub(super) const NIGHT_US_MAX: i64 = DAY_US;
 /// Points that are further apart are taken back one after the other: what lies between them is stored again.
 const GAP_US_MAX: i64 = 31 * DAY_US;
 
+const CROWDED: &str = "more nights of a day than a server keeps";
+
 const DISPLACED: &str = "a night in whose place another one stands";
 
 /// When what is found was said.
@@ -59,7 +61,10 @@ pub(super) struct Heard {
 pub(super) fn keep(person: &Person, intake: &mut Intake, out: &mut Appender, telling: Telling) -> Result<(), Failure> {
     let heard = intake.nights();
     let Some(around) = around(&heard) else { return Ok(()) };
-    let plan = person.wait(note(person, heard, around.clone(), telling))?;
+    let (plan, crowd) = person.wait(note(person, heard, around.clone(), telling))?;
+    for night in &crowd {
+        intake.skip(CROWDED, &format_args!("{}, until {}", night.owner.source, time::format(night.end)));
+    }
     for night in &plan.refused {
         intake.skip(DISPLACED, &format_args!("{}, until {}", night.owner.source, time::format(night.end)));
     }
@@ -93,8 +98,14 @@ fn around(heard: &[Heard]) -> Option<Range<i64>> {
     Some(start..end)
 }
 
-/// Notes what is going to stand, and that it may be stored from now on.
-async fn note(person: &Person, heard: Vec<Heard>, around: Range<i64>, telling: Telling) -> Result<Plan, Failure> {
+/// Notes what is going to stand, and that it may be stored from now on. Returns that, and the nights for which there is no
+/// room.
+async fn note(
+    person: &Person,
+    heard: Vec<Heard>,
+    around: Range<i64>,
+    telling: Telling,
+) -> Result<(Plan, Vec<Night>), Failure> {
     let write = person.control.write().await?;
     // Holds the row: another process that keeps something of the same person waits.
     users::hold(write.on(), person.id()).await?.ok_or(Failure::Gone)?;
@@ -110,14 +121,15 @@ async fn note(person: &Person, heard: Vec<Heard>, around: Range<i64>, telling: T
         };
         Night { told_at, ..night }
     };
-    let found: Vec<Night> = heard.into_iter().map(told).collect();
+    let mut found: Vec<Night> = heard.into_iter().map(told).collect();
+    let crowd = plan::crowd(&known, &mut found);
     let plan = Plan::of(known, &found);
     let stand = plan.stand.iter().map(|standing| row(person, &standing.night, true));
     let lost = plan.lost.iter().map(|night| row(person, night, false));
     nights::put(write.on(), stand.chain(lost).collect()).await?;
     delete(person, &write, &plan.needless).await?;
     write.commit().await?;
-    Ok(plan)
+    Ok((plan, crowd))
 }
 
 /// Notes that what was displaced is not stored any more. Those that stood, and that their owner has deleted since they were

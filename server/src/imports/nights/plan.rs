@@ -6,11 +6,16 @@
 //!
 //! A night that lies wholly within better ones is forgotten: whatever it could take the place of, they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::import::NIGHT_METRICS;
+use engine::time::DAY_US;
 
 use super::super::intake::Owner;
+
+/// Nights that are known of one person and sender and end on one day of UTC. An app that tells a night in pieces of five
+/// minutes tells 100.
+pub(super) const NIGHTS_A_DAY_MAX: usize = 256;
 
 /// A night that was told.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +153,27 @@ impl Plan {
     }
 }
 
+/// Takes from what was found the nights above [`NIGHTS_A_DAY_MAX`], known ones among them, that end on one day of UTC.
+pub(super) fn crowd(known: &[Known], found: &mut Vec<Night>) -> Vec<Night> {
+    let day = |night: &Night| night.end.div_euclid(DAY_US);
+    let mut ids: BTreeSet<Id<'_>> = known.iter().map(|known| known.night.id()).collect();
+    let mut days: BTreeMap<i64, usize> = BTreeMap::new();
+    for known in known {
+        *days.entry(day(&known.night)).or_default() += 1;
+    }
+    let mut is_crowded = Vec::with_capacity(found.len());
+    for night in &*found {
+        let count = days.entry(day(night)).or_default();
+        let has_room = ids.contains(&night.id()) || *count < NIGHTS_A_DAY_MAX;
+        if has_room && ids.insert(night.id()) {
+            *count += 1;
+        }
+        is_crowded.push(!has_room);
+    }
+    let mut is_crowded = is_crowded.into_iter();
+    found.extract_if(.., |_| is_crowded.next().unwrap_or_default()).collect()
+}
+
 /// A night, known or found or both.
 struct Told {
     night: Night,
@@ -206,8 +232,6 @@ impl Spans {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -360,6 +384,19 @@ mod tests {
         assert_eq!(held.known.len(), 1);
         held.take(&[night((1, 30, 0, 0, 5, false))], 3);
         assert_eq!((held.known.len(), held.points.len()), (2, 1), "it reaches beyond");
+    }
+
+    #[test]
+    fn a_day_holds_so_many_nights_and_those_that_it_holds_can_come_again() {
+        let mut found: Vec<Night> = (0..300).map(|at| night((at, 1, 0, 0, 0, false))).collect();
+        let known: Vec<Known> =
+            found.iter().take(100).map(|night| Known { night: night.clone(), is_stored: true }).collect();
+        let crowded = crowd(&known, &mut found);
+        assert_eq!((crowded.len(), found.len()), (300 - NIGHTS_A_DAY_MAX, NIGHTS_A_DAY_MAX));
+        assert_eq!(crowded.first().map(|night| night.start), Some(256));
+        let known: Vec<Known> = found.iter().map(|night| Known { night: night.clone(), is_stored: false }).collect();
+        found.push(night((2 * DAY_US, 1, 0, 0, 0, false)));
+        assert_eq!(crowd(&known, &mut found), [], "known ones, and one of another day");
     }
 
     #[test]

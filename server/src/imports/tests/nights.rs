@@ -382,6 +382,19 @@ async fn a_night_that_its_owner_deletes_while_it_is_being_stored_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nights_of_a_day_are_bounded() {
+    let world = world(Database::new().await).await;
+    let naps = (0..300).map(|nth| format!("night {0} {1} 0.01 0 -\n", FOURTH + nth * 60, FOURTH + nth * 60 + 60));
+    let import = world.watch(&naps.collect::<String>()).await;
+    assert_eq!(import["ingested"], json!({"sleep_duration": 256}), "{import}");
+    let skipped = &import["skipped"][0];
+    assert_eq!(
+        (&skipped["reason"], &skipped["count"]),
+        (&json!("more nights of a day than a server keeps"), &json!(44))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn imports_and_pushes_of_one_night_at_once_leave_one() {
     Box::pin(at_once(Database::new().await)).await;
 }
