@@ -58,8 +58,10 @@ pub async fn put(on: &impl ConnectionTrait, rows: Vec<Model>) -> Result<()> {
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
-pub async fn delete(on: &impl ConnectionTrait, user_id: &str, sender: &str, rows: &[Model]) -> Result<()> {
+pub async fn delete(on: &impl ConnectionTrait, user_id: &str, sender: &str, mut rows: Vec<Model>) -> Result<()> {
+    rows.sort_by_key(|row| row.ended_at);
     for some in rows.chunks(DELETED_MAX) {
+        let (Some(first), Some(last)) = (some.first(), some.last()) else { continue };
         let any = some.iter().fold(Condition::any(), |any, row| {
             any.add(
                 Condition::all()
@@ -73,6 +75,8 @@ pub async fn delete(on: &impl ConnectionTrait, user_id: &str, sender: &str, rows
         let deleted = Entity::delete_many()
             .filter(Column::UserId.eq(user_id))
             .filter(Column::Sender.eq(sender))
+            // Follows from the next condition. It says where in the index they are.
+            .filter(Column::EndedAt.between(first.ended_at, last.ended_at))
             .filter(any)
             .exec(on)
             .await;

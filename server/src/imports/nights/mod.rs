@@ -154,8 +154,8 @@ async fn delete<'a>(
     write: &crate::control::Write,
     gone: impl IntoIterator<Item = &'a Night>,
 ) -> Result<(), Failure> {
-    let rows: Vec<_> = gone.into_iter().map(|night| row(person, night, false)).collect();
-    Ok(nights::delete(write.on(), person.id(), person.sender, &rows).await?)
+    let rows = gone.into_iter().map(|night| row(person, night, false)).collect();
+    Ok(nights::delete(write.on(), person.id(), person.sender, rows).await?)
 }
 
 /// Takes back the points of nights, but those that have a place among the points of others.

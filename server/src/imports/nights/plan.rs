@@ -123,7 +123,7 @@ impl Plan {
             around.add(night);
         }
         let (mut plan, mut taken) = (Self::default(), Spans::default());
-        for Told { night, stored, is_found } in told(known, found) {
+        for Told { night, stored, is_known, is_found } in told(known, found) {
             let (stands, is_covered) = (!taken.overlap(&night), taken.cover(&night));
             taken.add(&night);
             if stands && around.overlap(&night) {
@@ -145,8 +145,9 @@ impl Plan {
             }
             match stored {
                 Some(night) => plan.displaced.push(Displaced { night, is_needless: is_covered }),
-                None if is_covered => plan.needless.push(night),
-                None => plan.lost.push(night),
+                None if !is_covered => plan.lost.push(night),
+                None if is_known => plan.needless.push(night),
+                None => {}
             }
         }
         plan
@@ -179,6 +180,7 @@ struct Told {
     night: Night,
     /// As it is stored, or may be.
     stored: Option<Night>,
+    is_known: bool,
     is_found: bool,
 }
 
@@ -186,9 +188,9 @@ struct Told {
 fn told(known: Vec<Known>, found: &[Night]) -> Vec<Told> {
     let known = known.into_iter().map(|Known { night, is_stored }| {
         let stored = is_stored.then(|| night.clone());
-        Told { night, stored, is_found: false }
+        Told { night, stored, is_known: true, is_found: false }
     });
-    let found = found.iter().map(|night| Told { night: night.clone(), stored: None, is_found: true });
+    let found = found.iter().map(|night| Told { night: night.clone(), stored: None, is_known: false, is_found: true });
     let mut all: Vec<Told> = known.chain(found).collect();
     all.sort_by(|a, b| a.night.id().cmp(&b.night.id()));
     all.dedup_by(|again, first| {
@@ -196,6 +198,7 @@ fn told(known: Vec<Known>, found: &[Night]) -> Vec<Told> {
         if is_same {
             first.night.join(&again.night);
             first.stored = first.stored.take().or(again.stored.take());
+            first.is_known |= again.is_known;
             first.is_found |= again.is_found;
         }
         is_same
