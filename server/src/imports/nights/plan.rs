@@ -65,10 +65,10 @@ impl Night {
         }
     }
 
-    /// Takes the heart rate variability of a whole night whose place this one has, and of which it knows none.
+    /// Takes the heart rate variability of a whole night of the same maker whose place this one has, if it knows none.
     fn inherit(&mut self, of: &Self) {
         let ([_, _, _, mine], [_, _, _, theirs]) = (&mut self.values, of.values);
-        if self.owner == of.owner && self.start < of.end && of.start < self.end {
+        if self.owner == of.owner {
             *mine = mine.or(theirs);
         }
     }
@@ -122,7 +122,7 @@ impl Plan {
         for night in found {
             around.add(night);
         }
-        let (mut plan, mut taken) = (Self::default(), Spans::default());
+        let (mut plan, mut taken, mut left) = (Self::default(), Spans::default(), Vec::new());
         for Told { night, stored, is_known, is_found } in told(known, found) {
             let (stands, is_covered) = (!taken.overlap(&night), taken.cover(&night));
             taken.add(&night);
@@ -137,8 +137,8 @@ impl Plan {
             if !around.overlap(&night) {
                 continue;
             }
-            for heir in &mut plan.stand {
-                heir.night.inherit(&night);
+            if night.values.last().is_some_and(Option::is_some) {
+                left.push(night.clone());
             }
             if is_found {
                 plan.refused.push(night.clone());
@@ -150,7 +150,19 @@ impl Plan {
                 None => {}
             }
         }
+        plan.bequeath(&left);
         plan
+    }
+
+    /// Hands on what is known of whole nights that do not stand; they are in the order of their precedence.
+    fn bequeath(&mut self, left: &[Night]) {
+        let mut heirs: BTreeMap<i64, &mut Night> =
+            self.stand.iter_mut().map(|standing| (standing.night.start, &mut standing.night)).collect();
+        for night in left {
+            // Those that stand are apart: the last one to begin ends last.
+            let before = heirs.range_mut(..night.end).rev();
+            before.take_while(|(_, heir)| heir.end > night.start).for_each(|(_, heir)| heir.inherit(night));
+        }
     }
 }
 
