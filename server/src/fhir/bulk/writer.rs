@@ -141,7 +141,7 @@ impl Writer<'_> {
         let (state, since_us) = (self.state, self.since_us());
         let Some(user) = UserId::parse(&self.person.id) else { return Ok(()) };
         let ids = self.runtime.block_on(state.fhir.ids(&state.control))?;
-        let days = Days::of(&self.person, state.clock.now_us());
+        let days = Days::of(self.person, state.clock.now_us());
         let mut writer = ObservationWriter::new(&state.fhir, ids, user, days.clone(), Frame::Lines);
         let metrics = state.fhir.kinds().iter().filter_map(|kind| match &kind.series {
             Series::Metric(key) => Some(Arc::clone(key)),
@@ -176,7 +176,7 @@ impl Writer<'_> {
         let (state, since_us) = (self.state, self.since_us());
         let Some(user) = UserId::parse(&self.person.id) else { return Ok(()) };
         let ids = self.runtime.block_on(state.fhir.ids(&state.control))?;
-        let days = Days::of(&self.person, state.clock.now_us());
+        let days = Days::of(self.person, state.clock.now_us());
         let mut writer = ObservationWriter::new(&state.fhir, ids, user, days.clone(), Frame::Lines);
         let is_new = |row: &check_in::Model, field: Field| {
             let changed_us = || days.changed_us(row.updated_at, days.end_of_said(field, row.checked_in_at));
