@@ -69,14 +69,14 @@ pub(crate) fn start(
     let flush = {
         let (shared, work, orders, done) = (Arc::clone(shared), Arc::clone(work), orders.clone(), wake_compact.clone());
         spawn("avycenna-flush", Arc::clone(&shared), move || {
-            priority::step_back(priority::Behind::Requests);
+            priority::step_back();
             each_wake(&shared, &flushes, || flush_all(&shared, &work, &orders, &done));
         })?
     };
     let compact = {
         let (shared, work) = (Arc::clone(shared), Arc::clone(work));
         spawn("avycenna-compact", Arc::clone(&shared), move || {
-            priority::step_back(priority::Behind::Requests);
+            priority::step_back();
             each_wake(&shared, &compactions, || compact_all(&shared, &work));
         })?
     };

@@ -133,7 +133,7 @@ impl Place {
         let loss = sink.loss();
         let thread = std::thread::Builder::new().name("avycenna-export".to_owned());
         thread.spawn(move || {
-            storage::priority::step_back(storage::priority::Behind::Requests);
+            storage::priority::step_back();
             metrics.exports.increment(1.0);
             let done = catch_unwind(AssertUnwindSafe(|| work(sink)));
             metrics.exports.decrement(1.0);

@@ -196,7 +196,7 @@ impl Runner {
         let (ended, end) = tokio::sync::oneshot::channel();
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("avycenna-import".to_owned()).spawn(move || {
-            storage::priority::step_back(storage::priority::Behind::Requests);
+            storage::priority::step_back();
             // Nobody listens when the server is gone already.
             let _ = ended.send(work(&imports, &runtime));
         });

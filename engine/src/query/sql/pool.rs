@@ -34,7 +34,7 @@ impl Pool {
             .worker_threads(threads)
             .max_blocking_threads(threads)
             .thread_name("avycenna-sql")
-            .on_thread_start(|| storage::priority::step_back(storage::priority::Behind::All))
+            .on_thread_start(storage::priority::step_back)
             // Work beside a query may open a connection to the control database.
             .enable_all()
             .build();

@@ -147,7 +147,7 @@ pub fn start(state: &AppState) -> std::io::Result<Running> {
     let mut worker = Worker::new(state.clone());
     let thread = std::thread::Builder::new().name("avycenna-bulk".to_owned());
     let thread = thread.spawn(move || {
-        storage::priority::step_back(storage::priority::Behind::Requests);
+        storage::priority::step_back();
         worker.run();
     })?;
     Ok(Running { bulk, thread })
