@@ -25,6 +25,10 @@ class Shell:
         self.seen, self.pid = "", 0
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            # Or else a Ctrl-C typed once too often throws away what was said of the one before.
+            settings = termios.tcgetattr(0)
+            settings[3] |= termios.NOFLSH
+            termios.tcsetattr(0, termios.TCSANOW, settings)
             os.environ.update(HOME=folder, TERM="xterm")
             os.chdir(folder)
             os.execv(command[0], command)
