@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn whole_numbers_do_not_share_slots() {
-        let mut numbers = Numbers::default();
-        for value in 40..=200_u8 {
-            numbers.key(f64::from(value).to_bits());
-        }
-        let slots: std::collections::HashSet<usize> =
-            (40..=200_u8).map(|value| numbers.slot_of(f64::from(value).to_bits())).collect();
-        // By chance 138 of 161 on average; one in millions of seeds gives so few.
-        assert!(slots.len() > 100, "{} slots of 161 numbers", slots.len());
+        // By chance 138 of 161 on average. A seed that gives few is rare, and costs time alone; the seed is new each time, so
+        // that one of them proves nothing.
+        let is_spread = |numbers: &Numbers| {
+            let slots = (40..=200_u8).map(|value| numbers.slot_of(f64::from(value).to_bits()));
+            slots.collect::<std::collections::HashSet<usize>>().len() > 100
+        };
+        let spread = (0..32).filter(|_| is_spread(&Numbers::default())).count();
+        assert!(spread >= 24, "{spread} of 32 tables");
     }
 }
