@@ -75,6 +75,17 @@ pub(crate) fn one_by_one(address: SocketAddr, heads: &[Head], count: usize) -> R
     (0..count).map(|_| ask(&mut connection, pick(heads, &mut random)?)).collect()
 }
 
+/// Asks over one connection, each time for a person at random, until told to stop: nanoseconds of each.
+pub(crate) fn until(address: SocketAddr, heads: &[Head], stop: &AtomicBool) -> Result<Vec<u64>> {
+    let mut connection = Connection::open(address)?;
+    let mut random = SplitMix::new(1);
+    let mut answers_ns = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        answers_ns.push(ask(&mut connection, pick(heads, &mut random)?)?);
+    }
+    Ok(answers_ns)
+}
+
 /// Asks once for each person, so that nothing is asked for the first time later on.
 pub(crate) fn of_everybody(address: SocketAddr, heads: &[Head]) -> Result<()> {
     let mut connection = Connection::open(address)?;

@@ -28,10 +28,10 @@ const FLEET: &str = "SELECT date_bin(INTERVAL '1 day', recorded_at) AS day, avg(
 const FLEET_COUNT: usize = 20;
 /// Times each other question is asked.
 const COUNT: usize = 2_000;
-/// Times that the fleet is asked for while another question is asked.
-const FLEET_BESIDE_COUNT: usize = 30;
-/// After so many of the other question, over one connection, it is looked whether that is over.
-const BESIDE_COUNT: usize = 1_000;
+/// Times that the fleet is asked for without a pause while another question is asked.
+const FLEET_BESIDE_COUNT: usize = 3;
+/// A question beside the fleet and as many alone take turns in so many pieces, so that a change of the machine meets both.
+const PIECES: usize = 10;
 /// Largest relative error of a mean.
 const MEAN_ERROR_MAX: f64 = 1e-9;
 
@@ -59,36 +59,25 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The three questions alone, and while the fleet is asked for without a pause.
+    /// The three questions while the fleet is asked for without a pause, and as often alone, in turns.
     fn beside_the_fleet(&mut self, address: SocketAddr, fleet: &Head, body: &str) -> Result<()> {
         const PHASE: &str = "questions while the fleet is asked for by SQL";
-        let (count, rounds) = if self.args.quick { (COUNT / 20, 2) } else { (COUNT, FLEET_BESIDE_COUNT) };
+        let pieces = if self.args.quick { 1 } else { PIECES };
         for question in QUESTIONS {
             let heads = self.question_heads(address, question, self.start_us, self.end_us)?;
             query::of_everybody(address, &heads)?;
-            let alone = query::one_by_one(address, &heads, count)?;
-            let is_over = &AtomicBool::new(false);
-            let beside = std::thread::scope(|scope| -> Result<Vec<u64>> {
-                let asking = scope.spawn(move || -> Result<()> {
-                    let asked = Connection::open(address).and_then(|mut connection| {
-                        (0..rounds).try_for_each(|_| ask(&mut connection, fleet, body).map(drop))
-                    });
-                    is_over.store(true, Ordering::Relaxed);
-                    asked
-                });
-                let mut beside = Vec::new();
-                while !is_over.load(Ordering::Relaxed) {
-                    beside.extend(query::one_by_one(address, &heads, BESIDE_COUNT)?);
-                }
-                asking.join().map_err(|_| "the asking thread panicked")??;
-                Ok(beside)
-            })?;
+            let (mut alone, mut beside) = (Vec::new(), Vec::new());
+            for _ in 0..pieces {
+                let piece = beside_one(address, &heads, (fleet, body))?;
+                alone.extend(query::one_by_one(address, &heads, piece.len())?);
+                beside.extend(piece);
+            }
             let name = question.name();
             self.report.add_latencies(PHASE, &format!("{name}, alone"), &alone, NoTarget, NoTarget);
             self.report.add_latencies(PHASE, &format!("{name}, beside"), &beside, NoTarget, NoTarget);
             let ratio = percentile_ms(&beside, 99) / percentile_ms(&alone, 99);
             self.report.add(PHASE, format!("{name}, p99 beside by alone"), ratio, "times", AtMost(2.0));
-            self.report.add(PHASE, format!("{name}, asked beside"), beside.len() as f64, "", NoTarget);
+            self.report.add(PHASE, format!("{name}, asked beside, and alone"), beside.len() as f64, "", NoTarget);
         }
         Ok(())
     }
@@ -152,6 +141,23 @@ impl Bench<'_> {
         }
         Ok(())
     }
+}
+
+/// Asks over one connection, each time for a person at random, until the fleet was asked for a few times over another one.
+fn beside_one(address: SocketAddr, heads: &[Head], (fleet, body): (&Head, &str)) -> Result<Vec<u64>> {
+    let is_over = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(move || -> Result<()> {
+            let asked = Connection::open(address).and_then(|mut connection| {
+                (0..FLEET_BESIDE_COUNT).try_for_each(|_| ask(&mut connection, fleet, body).map(drop))
+            });
+            is_over.store(true, Ordering::Relaxed);
+            asked
+        });
+        let beside = query::until(address, heads, is_over);
+        asking.join().map_err(|_| "the asking thread panicked")??;
+        beside
+    })
 }
 
 fn ask(connection: &mut Connection, head: &Head, body: &str) -> Result<u64> {
