@@ -29,7 +29,7 @@ function observation(id, category, codings, value, rest = {}) {
 
 const score = (value) => ({ valueInteger: value });
 const measured = (...of) => ({ valueQuantity: quantity(...of) });
-const device = { reference: 'Device/d-1', identifier: { system: 'urn:avycenna:source', value: 'watch' }, display: 'watch' };
+const device = { reference: 'Device/d-1', display: 'watch' };
 const performer = [{ reference: `Patient/${PATIENT}` }];
 const vital = (id, code, display, value, profile) => observation(id, 'vital-signs', [loinc(code, display)], value, { profile, device });
 const activity = (id, codings, value, rest) => observation(id, 'activity', codings, value, { ...rest, device });
@@ -69,7 +69,7 @@ export const PATIENT_RESOURCE = {
 
 export const OTHERS = {
   patient: PATIENT_RESOURCE,
-  device: { resourceType: 'Device', id: 'd-1', identifier: [device.identifier], deviceName: [{ name: 'watch', type: 'user-friendly-name' }], patient: { reference: `Patient/${PATIENT}` } },
+  device: { resourceType: 'Device', id: 'd-1', identifier: [{ system: 'urn:avycenna:source', value: 'watch' }], deviceName: [{ name: 'watch', type: 'user-friendly-name' }], patient: { reference: `Patient/${PATIENT}` } },
   provenance: {
     resourceType: 'Provenance',
     id: 'p-1',

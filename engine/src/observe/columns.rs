@@ -5,6 +5,7 @@ use std::ops::Range;
 use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
+use arrow::util::bit_iterator::BitIterator;
 use storage::Columns;
 
 use super::Order;
@@ -93,6 +94,22 @@ impl<'a> ObservedColumns<'a> {
         })
     }
 
+    /// Rows of a range that lies in the batch, ascending.
+    fn measured(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = Measured> + use<'a> {
+        let corrected = self.corrected.values();
+        let corrected = BitIterator::new(corrected.values(), corrected.offset() + range.start, range.len());
+        let times = self.times.get(range.clone()).unwrap_or_default();
+        let values = self.values.get(range.clone()).unwrap_or_default();
+        let accepted = self.accepted.get(range).unwrap_or_default();
+        let rows = times.iter().zip(values).zip(accepted.iter().zip(corrected));
+        rows.map(|((recorded_at, value), (accepted_at_ms, is_corrected))| Measured {
+            recorded_at: *recorded_at,
+            value: *value,
+            accepted_at_ms: *accepted_at_ms,
+            is_corrected,
+        })
+    }
+
     /// A row, counted in ascending order.
     pub(super) fn row(&self, row: usize) -> Option<Measured> {
         Some(Measured {
@@ -123,9 +140,8 @@ pub struct OriginRun<'b, 'a> {
 impl OriginRun<'_, '_> {
     /// Each in its order.
     pub fn points(&self) -> impl Iterator<Item = Measured> {
-        let Range { start, end } = self.range;
-        let columns = self.columns;
-        let place = move |nth| if columns.order == Order::Ascending { start + nth } else { end - 1 - nth };
-        (0..end - start).filter_map(move |nth| columns.row(place(nth)))
+        let mut rows = self.columns.measured(self.range.clone());
+        let is_ascending = self.columns.order == Order::Ascending;
+        std::iter::from_fn(move || if is_ascending { rows.next() } else { rows.next_back() })
     }
 }

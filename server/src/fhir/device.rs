@@ -8,14 +8,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use engine::Engine;
-use engine::observe::{Observations, ObserveQuery, Order};
+use engine::observe::{Observations, ObserveQuery, Order, OriginRun};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::{TimeRange, UserId};
 
 use super::id::{Ids, Mark, origin_mark};
 use super::kind::{Kinds, Series};
-use super::render::{DEVICE_SYSTEM, SOURCE_SYSTEM, patient_id};
+use super::render::patient_id;
+
+/// The system of sources, as senders name them.
+const SOURCE_SYSTEM: &str = "urn:avycenna:source";
+/// The system of devices, as senders name them.
+const DEVICE_SYSTEM: &str = "urn:avycenna:device";
 
 /// Origins that are known to have been looked at already; behind more than these, one may be looked at again.
 const RECENT_MAX: usize = 64;
@@ -33,23 +38,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    fn is(&self, source: &str, device: Option<&str>) -> bool {
-        self.source == source && self.device.as_deref() == device
+    /// That of points beside each other.
+    pub fn of(run: &OriginRun<'_, '_>) -> Self {
+        Self { source: run.source.to_owned(), device: run.device.map(str::to_owned) }
     }
 
-    /// What the `device` of an observation refers to; `None` for what refers to no device of ours.
-    pub fn referred(reference: &Value) -> Option<Self> {
-        let text = |pointer: &str| reference.pointer(pointer).and_then(Value::as_str);
-        let (system, value) = (text("/identifier/system")?, text("/identifier/value")?.to_owned());
-        match system {
-            SOURCE_SYSTEM => Some(Self { source: value, device: None }),
-            DEVICE_SYSTEM => {
-                // For people both stand there, as `source (device)`.
-                let source = text("/display")?.strip_suffix(&format!(" ({value})"))?.to_owned();
-                Some(Self { source, device: Some(value) })
-            }
-            _ => None,
-        }
+    fn is(&self, source: &str, device: Option<&str>) -> bool {
+        self.source == source && self.device.as_deref() == device
     }
 
     /// What tells it apart in ids.
@@ -147,7 +142,7 @@ async fn each(
             if recent.iter().rev().any(|known| known.is(run.source, run.device)) {
                 continue;
             }
-            let origin = Origin { source: run.source.to_owned(), device: run.device.map(str::to_owned) };
+            let origin = Origin::of(&run);
             if show(&origin).is_break() {
                 return Ok(());
             }

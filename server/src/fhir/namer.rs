@@ -16,7 +16,7 @@
 
 use std::fmt;
 
-use super::id::{ID_CHARACTERS_MAX, KEY_BYTES, Mark, POINT_BYTES, SIX_BITS, put};
+use super::id::{ID_CHARACTERS_MAX, KEY_BYTES, Mark, POINT_BYTES, put};
 use aes::Aes128;
 use aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
 
@@ -43,9 +43,6 @@ const CARRY: u128 = 0x87;
 const PAD: u128 = 0x80;
 /// The bits that RFC 5297 (2.6) takes out of the IV before it counts, so that 32-bit counters do not carry.
 const COUNTER_MASK: u128 = !(1 << 63 | 1 << 31);
-
-/// The library's encoder looks up one character after the other, which was half of what an id costs.
-static PAIRS: [[u8; 2]; 1 << 12] = pairs();
 
 /// An id of a point, in characters of FHIR's alphabet.
 pub type PointId = [u8; ID_CHARACTERS_MAX];
@@ -162,34 +159,34 @@ impl Namer {
     }
 }
 
-/// The characters of base 64 for 47 bytes and one of nothing, two at a time.
+/// The characters of base 64 ([`SIX_BITS`]) for 47 bytes and one of nothing. Here and not the library's, which looks up one
+/// character after the other: steps that are the same for each character are taken for sixteen at once.
 fn characters(sealed: &[u8; BLOCK_BYTES * (1 + STREAM_BLOCKS)]) -> PointId {
-    let mut text = [b'.'; ID_CHARACTERS_MAX + 1];
+    let mut text = [0; ID_CHARACTERS_MAX + 1];
     let (sixes, _) = sealed.as_chunks::<6>();
     let (eights, _) = text.as_chunks_mut::<8>();
     for (six, eight) in sixes.iter().zip(eights) {
         let bits = six.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        let (pairs, _) = eight.as_chunks_mut::<2>();
-        for (pair, shift) in pairs.iter_mut().zip([36, 24, 12, 0]) {
-            let twelve = usize::try_from(bits >> shift & 0xFFF).unwrap_or(0);
-            *pair = PAIRS.get(twelve).copied().unwrap_or_default();
-        }
+        // 48 bits become two of 24, these four of twelve, and these eight of six.
+        let bits = (bits & 0xFFFF_FF00_0000) << 8 | bits & 0xFF_FFFF;
+        let bits = (bits & 0x00FF_F000_00FF_F000) << 4 | bits & 0x0000_0FFF_0000_0FFF;
+        let bits = (bits & 0x0FC0_0FC0_0FC0_0FC0) << 2 | bits & 0x003F_003F_003F_003F;
+        *eight = bits.to_be_bytes();
+    }
+    for character in &mut text {
+        *character = character_of(*character);
     }
     text.first_chunk().copied().unwrap_or([b'.'; ID_CHARACTERS_MAX])
 }
 
-/// Two characters for each twelve bits.
-#[expect(clippy::indexing_slicing, reason = "computed when it is compiled, and what is not there does not compile")]
-const fn pairs() -> [[u8; 2]; 1 << 12] {
-    let (characters, _) = SIX_BITS.as_bytes().as_chunks::<64>();
-    let [characters] = characters else { return [[b'.'; 2]; 1 << 12] };
-    let mut pairs = [[0; 2]; 1 << 12];
-    let mut twelve = 0;
-    while twelve < pairs.len() {
-        pairs[twelve] = [characters[twelve >> 6], characters[twelve & 63]];
-        twelve += 1;
-    }
-    pairs
+/// The character for six bits: the alphabet's four stretches are one behind the other, but for a gap before each.
+fn character_of(six: u8) -> u8 {
+    let bits = six.cast_signed();
+    let mut gap = i8::from_ne_bytes([b'A']);
+    gap += if bits > 25 { 6 } else { 0 };
+    gap -= if bits > 51 { 75 } else { 0 };
+    gap -= if bits > 61 { 13 } else { 0 };
+    bits.wrapping_add(gap).cast_unsigned()
 }
 
 /// Sixteen bytes of a key.

@@ -26,7 +26,6 @@ use storage::UserId;
 
 use self::between::{Between, State};
 pub use self::patient::{US_CORE_PATIENT, USER_SYSTEM, patient, patient_id, user_id, version as version_of_patient};
-pub use self::prepared::{DEVICE_SYSTEM, SOURCE_SYSTEM};
 use self::prepared::{Origin, Prepared};
 use super::Fhir;
 use super::day::{Days, Totals};
@@ -78,7 +77,7 @@ pub struct ObservationWriter {
     times: Vec<i64>,
     point_ids: Vec<PointId>,
     frame: Frame,
-    /// What an entry begins with, up to the id in its address.
+    /// What stands before an entry's id in its address: a comma, which the first one has not, and the address.
     entry: Vec<u8>,
     /// From there, or else from the beginning, to the id of the observation.
     before_id: &'static [u8],
@@ -135,7 +134,7 @@ impl ObservationWriter {
     pub fn new(fhir: &Arc<Fhir>, ids: &Ids, user: UserId, days: Days, frame: Frame) -> Self {
         let mut entry = Vec::new();
         let before_id: &[u8] = if let Frame::Entries(address) = &frame {
-            entry.extend_from_slice(b"{\"fullUrl\":");
+            entry.extend_from_slice(b",{\"fullUrl\":");
             prepared::write_text(address, &mut entry);
             // The id goes on in the same text.
             entry.pop();
@@ -228,16 +227,21 @@ impl ObservationWriter {
         let state = State { version, status, accepted_us: row.updated_at, has_period: false };
         between.set(state, &prepared, &mut self.accepted);
         let moment = Moment { recorded_at: row.checked_in_at, period_end: None, value };
-        self.write((&prepared, &between), id.as_bytes(), moment, out);
+        self.write((&prepared, &between), &id, moment, out);
         true
     }
 
-    fn write(&mut self, (prepared, between): (&Prepared, &Between), id: &[u8], moment: Moment, out: &mut Vec<u8>) {
+    /// An id of a length that is known when this is compiled is not copied by a call.
+    fn write(
+        &mut self,
+        (prepared, between): (&Prepared, &Between),
+        id: &impl AsRef<[u8]>,
+        moment: Moment,
+        out: &mut Vec<u8>,
+    ) {
+        let id = id.as_ref();
         if matches!(self.frame, Frame::Entries(_)) {
-            if !self.is_first {
-                out.push(b',');
-            }
-            out.extend_from_slice(&self.entry);
+            out.extend_from_slice(self.entry.get(usize::from(self.is_first)..).unwrap_or_default());
             out.extend_from_slice(id);
         }
         self.is_first = false;

@@ -7,11 +7,6 @@ use crate::fhir::day::Totals;
 use crate::fhir::id::{Mark, metric_mark, origin_mark};
 use crate::fhir::kind::{Form, Kind, UCUM};
 
-/// The system of sources, as senders name them.
-pub const SOURCE_SYSTEM: &str = "urn:avycenna:source";
-/// The system of devices, as senders name them.
-pub const DEVICE_SYSTEM: &str = "urn:avycenna:device";
-
 /// The texts between what differs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prepared {
@@ -32,19 +27,9 @@ impl Prepared {
     ///
     /// `id` is that of their Device, `behind` what stands behind each.
     fn of_points(kind: &Kind, subject: &[u8], (id, behind): (&str, &[u8]), source: &str, device: Option<&str>) -> Self {
-        let id = format!("Device/{id}");
-        let reference = match device {
-            Some(device) => json!({
-                "reference": id,
-                "identifier": {"system": DEVICE_SYSTEM, "value": device},
-                "display": format!("{source} ({device})"),
-            }),
-            None => json!({
-                "reference": id,
-                "identifier": {"system": SOURCE_SYSTEM, "value": source},
-                "display": source,
-            }),
-        };
+        // What the sender calls it stands in that, and here for people.
+        let name = device.map_or_else(|| source.to_owned(), |device| format!("{source} ({device})"));
+        let reference = json!({"reference": format!("Device/{id}"), "display": name});
         let mut prepared = Self::new(kind, subject, "device", &reference);
         prepared.end.extend_from_slice(behind);
         prepared

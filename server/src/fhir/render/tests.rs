@@ -48,7 +48,7 @@ const MEASURED: Measured = Measured {
 
 #[test]
 fn a_heart_rate_is_an_observation_of_the_vital_signs_profile() {
-    insta::assert_snapshot!(written("heart_rate", "watch", Some("left \"w\""), MEASURED, Frame::Alone), @r#"{"resourceType":"Observation","id":"1gQT.bLpw8Yv8.b3nlELbcFeAgoYbSi1tH1tU8EbdxDyPBXSiQ10K4dLRulSd4Q","meta":{"versionId":"1780000003250","lastUpdated":"2026-05-28T20:26:43.250Z","profile":["http://hl7.org/fhir/StructureDefinition/heartrate"]},"status":"final","category":[{"coding":[{"code":"vital-signs","display":"Vital Signs","system":"http://terminology.hl7.org/CodeSystem/observation-category"}]}],"code":{"coding":[{"code":"8867-4","system":"http://loinc.org"}],"text":"Heart rate"},"subject":{"reference":"Patient/usr-7jRtHvBk"},"effectiveDateTime":"2026-05-28T20:26:40Z","issued":"2026-05-28T20:26:43.250Z","device":{"display":"watch (left \"w\")","identifier":{"system":"urn:avycenna:device","value":"left \"w\""},"reference":"Device/yHLuliarnKSVcyojgHl0SwyWVnQg8sPnGa5C76GnOg"},"valueQuantity":{"value":62.5,"unit":"bpm","system":"http://unitsofmeasure.org","code":"/min"}}"#);
+    insta::assert_snapshot!(written("heart_rate", "watch", Some("left \"w\""), MEASURED, Frame::Alone), @r#"{"resourceType":"Observation","id":"1gQT.bLpw8Yv8.b3nlELbcFeAgoYbSi1tH1tU8EbdxDyPBXSiQ10K4dLRulSd4Q","meta":{"versionId":"1780000003250","lastUpdated":"2026-05-28T20:26:43.250Z","profile":["http://hl7.org/fhir/StructureDefinition/heartrate"]},"status":"final","category":[{"coding":[{"code":"vital-signs","display":"Vital Signs","system":"http://terminology.hl7.org/CodeSystem/observation-category"}]}],"code":{"coding":[{"code":"8867-4","system":"http://loinc.org"}],"text":"Heart rate"},"subject":{"reference":"Patient/usr-7jRtHvBk"},"effectiveDateTime":"2026-05-28T20:26:40Z","issued":"2026-05-28T20:26:43.250Z","device":{"display":"watch (left \"w\")","reference":"Device/yHLuliarnKSVcyojgHl0SwyWVnQg8sPnGa5C76GnOg"},"valueQuantity":{"value":62.5,"unit":"bpm","system":"http://unitsofmeasure.org","code":"/min"}}"#);
 }
 
 #[test]
@@ -267,6 +267,8 @@ async fn points_that_take_turns_are_written_in_their_order_each_with_its_own_dev
         let id = line["id"].as_str().unwrap();
         let crate::fhir::id::Name::Point(named) = ids.read(id).unwrap() else { panic!("{id}") };
         assert!(is_of(named.origin, point["source"].as_str().unwrap(), device));
-        assert_eq!(line["device"]["identifier"]["value"].as_str(), device.or(point["source"].as_str()));
+        let source = point["source"].as_str().unwrap();
+        let name = device.map_or_else(|| source.to_owned(), |device| format!("{source} ({device})"));
+        assert_eq!(line["device"]["display"], name);
     }
 }

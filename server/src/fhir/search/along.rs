@@ -1,17 +1,17 @@
 //! What comes along with a page of observations: who they are of, what measured them, where they are from.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
+use storage::UserId;
 
 use super::Search;
 use super::bundle::Bundle;
+use super::entries::Found;
 use crate::auth::{AuthError, Principal, Resource};
+use crate::error::ApiError;
 use crate::fhir::answer::Base;
-use crate::fhir::device::{Origin, device};
+use crate::fhir::device::device;
 use crate::fhir::id::Ids;
 use crate::fhir::provenance;
-use storage::UserId;
 
 /// Refuses a client whose scopes do not name what comes beside the observations.
 ///
@@ -26,17 +26,10 @@ pub(super) fn check(search: &Search, principal: &Principal) -> Result<(), AuthEr
     wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).try_for_each(|(_, one)| principal.require_resource(one))
 }
 
-/// The observations of a page that something is to come along with; none, and nothing is read, where nothing is.
+/// The observations of a page that were written as lines, or as entries with commas between them.
 ///
 /// # Errors
-/// A page that is neither lines nor entries with commas between them.
-pub(super) fn observations(search: &Search, page: &[u8]) -> serde_json::Result<Vec<Value>> {
-    if !search.with_device && !search.with_provenance {
-        return Ok(Vec::new());
-    }
-    read(page, search.elements.is_some())
-}
-
+/// Neither of these.
 fn read(page: &[u8], are_lines: bool) -> serde_json::Result<Vec<Value>> {
     if are_lines {
         let lines = page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -46,25 +39,42 @@ fn read(page: &[u8], are_lines: bool) -> serde_json::Result<Vec<Value>> {
     Ok(entries.iter_mut().filter_map(|entry| entry.get_mut("resource")).map(Value::take).collect())
 }
 
-/// Adds to a page what measured its observations, each once, and where each of them is from.
-pub(super) fn add(
-    bundle: &mut Bundle,
-    (search, ids, base): (&Search, &Ids, &Base),
-    user: UserId,
-    observations: &[Value],
-) {
-    if search.with_device {
-        let references = observations.iter().filter_map(|observation| observation.get("device"));
-        let origins: BTreeSet<Origin> = references.filter_map(Origin::referred).collect();
-        for origin in &origins {
-            let id = ids.of_device(user, origin.mark());
-            bundle.resource(base, ("Device", &id), "include", device(ids, user, origin).to_string().as_bytes());
+/// What comes along with a page: each Device, and where each observation is from, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct Along {
+    resources: Vec<(&'static str, String, Value)>,
+}
+
+impl Along {
+    /// Beside what was found, and written as a page; nothing is looked at where nothing comes along.
+    ///
+    /// # Errors
+    /// Columns or a page of another form.
+    pub(super) fn of(
+        search: &Search,
+        (ids, user): (&Ids, UserId),
+        found: &Found,
+        page: &[u8],
+    ) -> Result<Self, ApiError> {
+        let mut along = Self::default();
+        if search.with_device {
+            for origin in found.origins()? {
+                along.resources.push(("Device", ids.of_device(user, origin.mark()), device(ids, user, &origin)));
+            }
         }
+        if search.with_provenance {
+            for observation in read(page, search.elements.is_some()).map_err(ApiError::internal)? {
+                let (id, resource) = provenance::of(&observation);
+                along.resources.push(("Provenance", id, resource));
+            }
+        }
+        Ok(along)
     }
-    if search.with_provenance {
-        for observation in observations {
-            let (id, resource) = provenance::of(observation);
-            bundle.resource(base, ("Provenance", &id), "include", resource.to_string().as_bytes());
+
+    /// Adds all of it to a page.
+    pub(super) fn add_to(&self, bundle: &mut Bundle, base: &Base) {
+        for (kind, id, resource) in &self.resources {
+            bundle.resource(base, (kind, id), "include", resource.to_string().as_bytes());
         }
     }
 }

@@ -3,11 +3,14 @@
 //! A page is written when everything about it is known, into one buffer that has room for all of it: a megabyte that is
 //! copied once more, or sent in several pieces, costs a client more than waiting for the whole.
 
+use std::collections::BTreeSet;
+
 use engine::Result;
 use engine::observe::Observed;
 
 use super::Spot;
 use super::merge::Said;
+use crate::fhir::device::Origin;
 use crate::fhir::render::{OBSERVATION_BYTES, ObservationWriter};
 
 /// Most room that is made before anything is written, bytes; a longer page grows.
@@ -44,6 +47,20 @@ impl Found {
     pub(super) fn add(&mut self, piece: Piece) {
         self.count += piece.len();
         self.pieces.push(piece);
+    }
+
+    /// What measured the points of it, each once.
+    ///
+    /// # Errors
+    /// As [`Observed::columns`].
+    pub(super) fn origins(&self) -> Result<BTreeSet<Origin>> {
+        let mut origins = BTreeSet::new();
+        for piece in &self.pieces {
+            if let Piece::Points(points) = piece {
+                origins.extend(points.columns()?.runs().map(|run| Origin::of(&run)));
+            }
+        }
+        Ok(origins)
     }
 
     /// Writes all of it.

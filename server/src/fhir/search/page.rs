@@ -5,6 +5,7 @@ use engine::observe::Order;
 use sea_orm::ConnectionTrait;
 use storage::UserId;
 
+use super::along::Along;
 use super::bundle::{Bundle, HEAD, trimmed};
 use super::entries::Found;
 use super::link::CURSOR;
@@ -148,8 +149,7 @@ impl Reader<'_> {
         let head = if search.elements.is_some() { &[][..] } else { HEAD };
         let mut out = head.to_vec();
         found.write(&mut writer, &mut out).map_err(ApiError::from)?;
-        let observations = along::observations(search, out.get(head.len()..).unwrap_or_default());
-        let observations = observations.map_err(ApiError::internal)?;
+        let along = Along::of(search, (self.ids, inside.user), &found, out.get(head.len()..).unwrap_or_default())?;
         let mut bundle = if let Some(elements) = &search.elements {
             let mut bundle = Bundle::new();
             bundle.entries(&trimmed(&out, elements, self.base).map_err(ApiError::internal)?);
@@ -161,7 +161,7 @@ impl Reader<'_> {
             let person = inside.patient(self.state).await?;
             bundle.resource(self.base, ("Patient", &patient_id(&person.id)), "include", &patient(person));
         }
-        along::add(&mut bundle, (search, self.ids, self.base), inside.user, &observations);
+        along.add_to(&mut bundle, self.base);
         Ok(answer(bundle.finish(&links, total)))
     }
 
