@@ -69,7 +69,7 @@ impl Sort {
         match text {
             "-date" => Some(Self::NewestFirst),
             "date" => Some(Self::OldestFirst),
-            "code" | "code,-date" => Some(Self::Code),
+            "code" => Some(Self::Code),
             _ => None,
         }
     }

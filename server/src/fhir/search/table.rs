@@ -110,7 +110,7 @@ pub const OBSERVATION: Searchable = Searchable {
         parameter("subject", "reference", "As patient."),
     ],
     results: &["_count", "_elements", "_summary", "_total"],
-    sorts: &["-date", "code", "code,-date", "date"],
+    sorts: &["-date", "code", "date"],
     includes: &[
         along("Observation:device", "Device"),
         along("Observation:patient", "Patient"),
