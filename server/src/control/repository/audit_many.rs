@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, InsertStatement, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, RuntimeErr, Statement,
 };
 
 use super::super::entities::{audit_head, audit_query, audit_record};
@@ -40,14 +40,34 @@ pub async fn hold_heads(on: &impl ConnectionTrait, patients: &[&str]) -> Result<
     Ok(heads)
 }
 
+/// As one text: each row of an answer is handed from one thread to another.
 async fn held(on: &impl ConnectionTrait, patients: &[&str]) -> Result<Vec<audit_head::Model>> {
-    audit_head::Entity::find()
+    let hash = match on.get_database_backend() {
+        DbBackend::Postgres => "encode(hash, 'hex')",
+        _ => "hex(hash)",
+    };
+    // Neither ids nor numbers have a comma or a semicolon in them.
+    let listed = format!("string_agg(patient_id || ',' || CAST(seq AS text) || ',' || {hash}, ';')");
+    let columns = [audit_head::Column::PatientId, audit_head::Column::Seq, audit_head::Column::Hash];
+    let heads = audit_head::Entity::find()
+        .select_only()
+        .columns(columns)
         .filter(audit_head::Column::PatientId.is_in(patients.iter().copied()))
         .order_by_asc(audit_head::Column::PatientId)
         .lock_exclusive()
-        .all(on)
-        .await
-        .map_err(at("find the ends of trails"))
+        .into_query();
+    let listed = Query::select().expr_as(Expr::cust(listed), "listed").from_subquery(heads, "held").to_owned();
+    let found = on.query_one(&listed).await.and_then(|row| row.map(|row| row.try_get("", "listed")).transpose());
+    let listed: Option<String> = found.map_err(at("find the ends of trails"))?.flatten();
+    let Some(listed) = listed else { return Ok(Vec::new()) };
+    let malformed = || at("read the ends of trails")(DbErr::Type("a head is no head".to_owned()));
+    listed.split(';').map(|row| read_head(row).ok_or_else(malformed)).collect()
+}
+
+fn read_head(row: &str) -> Option<audit_head::Model> {
+    let mut columns = row.split(',');
+    let (patient_id, seq, hash) = (columns.next()?, columns.next()?, columns.next()?);
+    Some(audit_head::Model { patient_id: patient_id.to_owned(), seq: seq.parse().ok()?, hash: hex::decode(hash).ok()? })
 }
 
 /// Stores a record of each trail and moves its end there.
@@ -55,7 +75,7 @@ async fn held(on: &impl ConnectionTrait, patients: &[&str]) -> Result<Vec<audit_
 /// # Errors
 /// [`crate::control::Error::Database`].
 pub async fn append(on: &impl ConnectionTrait, records: &[audit_record::Model]) -> Result<()> {
-    for records in records.chunks(TRAILS_AT_ONCE) {
+    for records in records.chunk_by(is_of_same_look).flat_map(|records| records.chunks(TRAILS_AT_ONCE)) {
         let heads = records.iter().map(|record| {
             let head =
                 audit_head::Model { patient_id: record.patient_id.clone(), seq: record.seq, hash: record.hash.clone() };
@@ -66,11 +86,60 @@ pub async fn append(on: &impl ConnectionTrait, records: &[audit_record::Model]) 
             .to_owned();
         let heads = audit_head::Entity::insert_many(heads).on_conflict(moved);
         heads.exec_without_returning(on).await.map_err(at("move the ends of trails"))?;
-        let rows = records.iter().map(|record| record.clone().into_active_model());
-        let insert = audit_record::Entity::insert_many(rows).exec_without_returning(on).await;
-        insert.map_err(at("insert audit records"))?;
+        let Some(first) = records.first() else { continue };
+        on.execute(&insert(first, records)?).await.map_err(at("insert audit records"))?;
     }
     Ok(())
+}
+
+/// Whether two records differ in nothing but whose they are, by which grant, and their places in their trails.
+fn is_of_same_look(a: &audit_record::Model, b: &audit_record::Model) -> bool {
+    a.at == b.at
+        && texts(a) == texts(b)
+        && (&a.metric, a.range_start, a.range_end, &a.query_hash)
+            == (&b.metric, b.range_start, b.range_end, &b.query_hash)
+}
+
+fn texts(record: &audit_record::Model) -> [&String; 5] {
+    let audit_record::Model { actor_id, means, means_id, what, address, .. } = record;
+    [actor_id, means, means_id, what, address]
+}
+
+/// Records of one look: what they share is bound once, which is most of what a thousand of them cost SQLite.
+fn insert(look: &audit_record::Model, records: &[audit_record::Model]) -> Result<InsertStatement> {
+    use audit_record::Column as To;
+    let own = records.iter().cloned().map(|record| {
+        let audit_record::Model { patient_id, seq, grant_id, prev_hash, hash, .. } = record;
+        (patient_id, seq, grant_id, prev_hash, hash)
+    });
+    // Both databases give the columns of VALUES these names.
+    let own_columns = [
+        (To::PatientId, "column1"),
+        (To::Seq, "column2"),
+        (To::GrantId, "column3"),
+        (To::PrevHash, "column4"),
+        (To::Hash, "column5"),
+    ];
+    let look = look.clone();
+    let shared = [
+        (To::At, Expr::val(look.at)),
+        (To::ActorId, Expr::val(look.actor_id)),
+        (To::Means, Expr::val(look.means)),
+        (To::MeansId, Expr::val(look.means_id)),
+        (To::What, Expr::val(look.what)),
+        (To::Metric, Expr::val(look.metric)),
+        (To::RangeStart, Expr::val(look.range_start)),
+        (To::RangeEnd, Expr::val(look.range_end)),
+        (To::Address, Expr::val(look.address)),
+        (To::QueryHash, Expr::val(look.query_hash)),
+    ];
+    let own_columns = own_columns.into_iter().map(|(to, name)| (to, Expr::col(("own", name))));
+    let (columns, values): (Vec<To>, Vec<Expr>) = own_columns.chain(shared).unzip();
+    let rows = Query::select().exprs(values).from_values(own, "own").to_owned();
+    let mut insert = Query::insert().into_table(audit_record::Entity).columns(columns).to_owned();
+    let unfit = |error: sea_orm::sea_query::error::Error| DbErr::Query(RuntimeErr::Internal(error.to_string()));
+    insert.select_from(rows).map_err(unfit).map_err(at("insert audit records"))?;
+    Ok(insert)
 }
 
 /// Stores a text, unless it is there.
@@ -105,7 +174,7 @@ pub async fn queries(
     if hashes.is_empty() {
         return Ok(HashMap::new());
     }
-    let text = sea_orm::sea_query::Expr::cust(format!("substr(text, 1, {characters_max})"));
+    let text = Expr::cust(format!("substr(text, 1, {characters_max})"));
     let found = audit_query::Entity::find()
         .select_only()
         .column(audit_query::Column::Hash)
@@ -125,7 +194,7 @@ pub async fn queries(
 pub async fn forget_queries(on: &impl ConnectionTrait, named: [&str; 2]) -> Result<()> {
     let backend = on.get_database_backend();
     let sql = match backend {
-        sea_orm::DbBackend::Postgres => {
+        DbBackend::Postgres => {
             "DELETE FROM audit_queries WHERE position($1 in lower(text)) > 0 OR position($2 in lower(text)) > 0"
         }
         _ => "DELETE FROM audit_queries WHERE instr(lower(text), ?) > 0 OR instr(lower(text), ?) > 0",
