@@ -101,7 +101,8 @@ fn resource(state: &AppState, searchable: &Searchable) -> Value {
         }
         for (name, along) in [("searchInclude", searchable.includes), ("searchRevInclude", searchable.revincludes)] {
             if !along.is_empty() {
-                fields.insert(name.to_owned(), along.iter().map(|Along { name, .. }| json!(name)).collect());
+                let names = std::iter::once("*").chain(along.iter().map(|Along { name, .. }| *name));
+                fields.insert(name.to_owned(), names.map(|name| json!(name)).collect());
             }
         }
         let profiles = match kind {

@@ -69,6 +69,20 @@ async fn a_name_is_found_in_any_case_with_its_accents_or_without() {
             "{name}"
         );
     }
+    for (query, expected) in [
+        ("name:contains=NDR%C3%89", 2),
+        ("name:contains=e+m", 2),
+        ("name:contains=x,ull", 2),
+        ("name:contains=ull&name=x", 0),
+        ("name:contains=ull&name:contains=x", 0),
+        ("name:exact=Andr%C3%A9+M%C3%BCller", 1),
+        ("name:exact=Andr%C3%A9", 0),
+        ("name:exact=andr%C3%A9+m%C3%BCller", 0),
+        ("name:exact=x&name=andre", 0),
+    ] {
+        let found = read(&stage, &doctor.token, &format!("/Patient?{query}")).await;
+        assert_eq!((found.matches().len(), &found.body["total"]), (expected, &json!(expected)), "{query}");
+    }
 }
 
 /// All pages: the ids on each, and their totals.
