@@ -54,6 +54,7 @@ fn statement(state: &AppState, base: &Base) -> Value {
                     is their own, and what its owner has granted them."),
             },
             "resource": resources,
+            "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
         }],
     })
 }

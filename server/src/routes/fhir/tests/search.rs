@@ -85,6 +85,37 @@ async fn codes_and_categories_say_what_is_found() {
 }
 
 #[tokio::test]
+async fn a_search_in_a_patients_compartment_is_one_that_names_the_patient() {
+    let (stage, ada) = filled().await;
+    let id = fhir_id(&ada);
+    let bob = stage.patient("Bob").await;
+    for kind in ["Observation", "Device"] {
+        let named = read(&stage, &ada.token, &format!("/{kind}?patient={id}&_count=2")).await;
+        for patient in [&id, &ada.id] {
+            let within = read(&stage, &ada.token, &format!("/Patient/{patient}/{kind}?_count=2")).await;
+            assert_eq!(within.body["entry"], named.body["entry"]);
+            assert_eq!(within.link("self").unwrap(), format!("/fhir/R4/{kind}?patient={patient}&_count=2"));
+            let (mut seen, mut next) = (within.matches().len(), within.link("next"));
+            while let Some(path) = next {
+                let page = read(&stage, &ada.token, &path).await;
+                seen += page.matches().len();
+                next = page.link("next");
+            }
+            assert_eq!(seen, if kind == "Observation" { 14 } else { 4 }, "{kind}");
+        }
+        let both = get(&stage, &ada.token, &format!("/Patient/{id}/{kind}?patient={}", fhir_id(&bob))).await;
+        assert_eq!((both.status, both.issue().1), (400, Some("patient")), "two people");
+        for other in [fhir_id(&bob), "usr-00000000".to_owned(), "x&patient=y".to_owned()] {
+            assert_eq!(get(&stage, &ada.token, &format!("/Patient/{other}/{kind}")).await.status, 403, "{other}");
+        }
+    }
+    assert_eq!(read(&stage, &ada.token, &format!("/Patient/{id}/Observation?code=8867-4")).await.matches().len(), 3);
+    for path in [format!("/Patient/{id}/Patient"), format!("/Patient/{id}/*"), format!("/Device/{id}/Observation")] {
+        assert_eq!(get(&stage, &ada.token, &path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_order_is_by_date_or_by_code_and_holds_over_points_and_check_ins() {
     let (stage, ada) = filled().await;
     let newest = found(&stage, &ada, "").await;
