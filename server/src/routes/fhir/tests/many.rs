@@ -90,7 +90,9 @@ async fn crowd(stage: &Stage, ada: &Person) {
         let (status, body) = stage.post(&ada.key, "/wearables/bulk-ingest", json!({"data_points": some})).await;
         assert_eq!(status, 201, "{body}");
         stage.clock.advance(std::time::Duration::from_mins(1));
-        points.iter_mut().for_each(|point| point["value"] = json!(point["value"].as_f64().unwrap() + 1.0));
+        for point in &mut points {
+            point["value"] = json!(point["value"].as_f64().unwrap() + 1.0);
+        }
     }
 }
 
