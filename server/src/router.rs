@@ -2,10 +2,12 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::error::ApiError;
+use crate::fhir::outcome::is_fhir;
 use crate::state::AppState;
 use crate::{fhir, openapi, pages, routes};
 
@@ -54,8 +56,12 @@ fn documented() -> (Router<AppState>, OpenApi) {
     (router, openapi::complete(api))
 }
 
-async fn no_such_path() -> ApiError {
-    ApiError::not_found("no such path; /docs lists them all")
+async fn no_such_path(uri: Uri) -> ApiError {
+    ApiError::not_found(if is_fhir(uri.path()) {
+        "no such path; /fhir/R4/metadata says what there is"
+    } else {
+        "no such path; /docs lists them all"
+    })
 }
 
 async fn no_such_method() -> ApiError {

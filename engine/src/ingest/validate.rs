@@ -36,6 +36,7 @@ pub(crate) enum Complaint {
     /// Most characters.
     Length(usize),
     ControlCharacter,
+    Blank,
     NotUser,
     NotGranted,
     LineLength,
@@ -69,6 +70,7 @@ impl Complaint {
             Self::LineLength => format!("must have at most {LINE_BYTES_MAX} bytes").into(),
             Self::NotUser => "must be the id of a person, such as usr_7jRtHvBk".into(),
             Self::ControlCharacter => "must not hold control characters".into(),
+            Self::Blank => "must not be blank".into(),
         }
     }
 }
@@ -140,7 +142,7 @@ pub(crate) fn check_device(text: &str) -> Result<(), Complaint> {
     check_text(text, DEVICE_CHARS_MAX)
 }
 
-/// A text has 1 to `chars_max` Unicode scalar values and no control characters (C0, DEL, C1).
+/// A text has 1 to `chars_max` Unicode scalar values, not all of them blanks, and no control characters (C0, DEL, C1).
 fn check_text(text: &str, chars_max: usize) -> Result<(), Complaint> {
     // No more bytes than characters allowed cannot be too many characters.
     if text.is_empty() || (text.len() > chars_max && text.chars().nth(chars_max).is_some()) {
@@ -148,6 +150,9 @@ fn check_text(text: &str, chars_max: usize) -> Result<(), Complaint> {
     }
     if text.contains(char::is_control) {
         return Err(Complaint::ControlCharacter);
+    }
+    if text.starts_with(char::is_whitespace) && text.trim().is_empty() {
+        return Err(Complaint::Blank);
     }
     Ok(())
 }

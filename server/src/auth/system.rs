@@ -129,6 +129,11 @@ impl SystemScopes {
             return if is_any { Ok(()) } else { Err(AuthError::WantsScope(Resource::Observation.scope())) };
         }
         let resource = Resource::parse(first).ok_or(AuthError::Elsewhere)?;
+        // In a patient's compartment it is a search for what is in it, not a look at the patient.
+        let within = steps.next().filter(|_| resource == Resource::Patient).and_then(Resource::parse);
+        if let Some(within) = within {
+            return if self.search & bit(within) != 0 { Ok(()) } else { Err(AuthError::WantsScope(within.scope())) };
+        }
         let is_read = second.is_some_and(|step| !step.is_empty() && !step.starts_with(['$', '_']));
         let allowed = if is_read { self.read } else { self.search };
         if allowed & bit(resource) != 0 { Ok(()) } else { Err(AuthError::WantsScope(resource.scope())) }
@@ -243,6 +248,11 @@ mod tests {
             ("/fhir/R4/Observation/abc/_history/1", [true, false, true, false, false]),
             ("/fhir/R4/Patient/usr-7jRtHvBk", [true, false, false, false, true]),
             ("/fhir/R4/Patient", [true, false, false, false, true]),
+            ("/fhir/R4/Patient/usr-7jRtHvBk/_history/1", [true, false, false, false, true]),
+            ("/fhir/R4/Patient/usr-7jRtHvBk/Observation", [true, false, false, true, false]),
+            ("/fhir/R4/Patient/usr-7jRtHvBk/Observation/", [true, false, false, true, false]),
+            ("/fhir/R4/Patient/usr-7jRtHvBk/Device", [true, false, false, false, false]),
+            ("/fhir/R4/Patient/Observation", [true, false, false, false, true]),
             ("/fhir/R4/Patient/$export", [true, false, false, false, true]),
             ("/fhir/R4/Patient/%24export", [true, false, false, false, true]),
             ("/fhir/R4/Patient/$export/", [true, false, false, false, true]),

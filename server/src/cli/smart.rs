@@ -17,10 +17,12 @@ Examples:
   avycenna smart client add --owner doc@example.org --name 'ward analytics' --jwks keys.json
   avycenna smart client add --owner doc@example.org --name ehr --jwks keys.json --scope system/Observation.rs
   avycenna smart client list
+  avycenna smart client set-keys smc_3fYqZ0dTnUe1xK9s --jwks keys.json
   avycenna smart client remove smc_3fYqZ0dTnUe1xK9s
 
 The file is a JSON Web Key Set of public keys: RSA (RS384) or P-384 (ES384), each with a `kid`. A client sees what the
-grants of its owner allow, never more. Works while the server runs; a removed client is refused within a second.";
+grants of its owner allow, never more. Works while the server runs; a removed client is refused within a second, a key
+that is not in the file any more at once.";
 
 /// Clients that one statement lists.
 const PAGE_ROWS: u64 = 500;
@@ -35,7 +37,7 @@ pub(super) struct Smart {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Registers, lists and removes clients.
+    /// Registers, lists and removes clients, changes their keys.
     #[command(subcommand, after_help = EXAMPLES)]
     Client(Action),
 }
@@ -48,6 +50,9 @@ enum Action {
     /// Lists clients: id, owner, scopes, keys (kid and algorithm), name, separated by tabs.
     #[command(after_help = EXAMPLES)]
     List(List),
+    /// Gives a client other keys in place of all that it has; it keeps its id, its tokens and its exports.
+    #[command(after_help = EXAMPLES)]
+    SetKeys(SetKeys),
     /// Removes a client by its id, and ends its tokens.
     #[command(after_help = EXAMPLES)]
     Remove(Remove),
@@ -81,6 +86,17 @@ struct List {
 }
 
 #[derive(Debug, Args)]
+struct SetKeys {
+    /// The client's id, as `smart client list` shows it.
+    id: String,
+    /// The file with its public keys: the new ones, and old ones that are still to be good.
+    #[arg(long, value_name = "FILE")]
+    jwks: PathBuf,
+    #[command(flatten)]
+    options: ConfigOptions,
+}
+
+#[derive(Debug, Args)]
 struct Remove {
     /// The client's id, as `smart client list` shows it.
     id: String,
@@ -94,6 +110,7 @@ impl Smart {
         match action {
             Action::Add(add) => add.run(terminal),
             Action::List(list) => list.run(terminal),
+            Action::SetKeys(set_keys) => set_keys.run(terminal),
             Action::Remove(remove) => remove.run(),
         }
     }
@@ -134,11 +151,13 @@ impl Add {
             control.close().await?;
             Ok(id)
         })?;
-        for fault in jwks.left_out() {
-            terminal.note(&format!("left out {fault}"))?;
-        }
+        note_left_out(terminal, &jwks)?;
         terminal.say(&id)
     }
+}
+
+fn note_left_out(terminal: &mut Terminal<'_>, jwks: &Jwks) -> Result<(), Failure> {
+    jwks.left_out().iter().try_for_each(|fault| terminal.note(&format!("left out {fault}")))
 }
 
 /// The keys of a file; one byte more than fits is read, so that a longer one is seen and refused.
@@ -185,6 +204,25 @@ fn say(terminal: &mut Terminal<'_>, rows: &[Model]) -> Result<(), Failure> {
         terminal.say(&format!("{}\t{}\t{}\t{keys}\t{}", row.id, row.user_id, row.scopes, row.name))?;
     }
     Ok(())
+}
+
+impl SetKeys {
+    fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+        let config = self.options.load(&[])?;
+        let jwks = read_keys(&self.jwks)?;
+        let is_set = block_on(async {
+            let (control, _) = open(&config).await?;
+            let write = control.write().await?;
+            let is_set = smart::set_keys(write.on(), &self.id, &jwks.to_json()).await?;
+            write.commit().await?;
+            control.close().await?;
+            Ok(is_set)
+        })?;
+        if !is_set {
+            return Err(Failure::Unknown { what: "SMART client", name: self.id });
+        }
+        note_left_out(terminal, &jwks)
+    }
 }
 
 impl Remove {

@@ -308,6 +308,14 @@ fn an_operator_registers_lists_and_removes_clients_of_other_systems() {
     std::fs::write(&file, key.replace("\"kid\"", "\"d\":\"AQAB\",\"kid\"")).unwrap();
     let outcome = place.run(&add("doc@example.org", "system/Observation.rs"), "");
     assert!(outcome.code == 2 && outcome.err.contains("keys[0].d"), "{}: {}", outcome.code, outcome.err);
+    let set_keys = |id| ["smart", "client", "set-keys", id, "--jwks", &file];
+    let outcome = place.run(&set_keys(&id), "");
+    assert!(outcome.code == 2 && outcome.err.contains("keys[0].d"), "{}: {}", outcome.code, outcome.err);
+    assert_eq!(place.ok(&["smart", "client", "list"], ""), expected, "what is refused changes nothing");
+    std::fs::write(&file, key.replace("\"k1\"", "\"k2\"")).unwrap();
+    place.ok(&set_keys(&id), "");
+    assert_eq!(place.ok(&["smart", "client", "list"], ""), expected.replace("k1:", "k2:"));
+    assert_eq!(place.run(&set_keys(&second), "").code, 5);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(place.run(&add("doc@example.org", "system/Observation.rs"), "").code, 1);
     place.ok(&["smart", "client", "remove", &id], "");

@@ -35,8 +35,9 @@ impl Base {
             return Self(format!("{configured}{BASE}"));
         }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let scheme =
-            if text("x-forwarded-proto").is_some_and(|proto| proto.trim() == "https") { "https" } else { "http" };
+        // Of a row of proxies the first one is what the client reached; each may add its word.
+        let proto = text("x-forwarded-proto").and_then(|protos| protos.split(',').next()).unwrap_or_default();
+        let scheme = if proto.trim().eq_ignore_ascii_case("https") { "https" } else { "http" };
         let host = authority.map(Authority::as_str).or_else(|| text("host"));
         let host = host.filter(|host| host.parse::<Authority>().is_ok_and(|host| !host.as_str().contains('@')));
         Self(format!("{scheme}://{}{BASE}", host.unwrap_or("localhost")))
@@ -69,9 +70,15 @@ pub fn check_form(format: Option<&str>, headers: &HeaderMap) -> Result<(), Failu
     let is_taken = |range: &str| {
         let form = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_form = matches!(form.as_str(), "*/*" | "application/*" | "") || FORMATS.contains(&form.as_str());
-        is_form && is_of_version(range)
+        is_form && is_of_version(range) && !is_refused(range)
     };
     if accepted.any(|value| value.split(',').any(is_taken)) { Ok(()) } else { Err(Failure::not_acceptable("Accept")) }
+}
+
+/// Whether a range has the quality 0, which says what is not acceptable (RFC 9110, section 12.4.2).
+fn is_refused(range: &str) -> bool {
+    let mut parameters = range.split(';').skip(1).filter_map(|one| one.split_once('='));
+    parameters.any(|(name, value)| name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>() == Ok(0.0))
 }
 
 /// Whether a form with its parameters is of the version of FHIR that there is, or of none in particular.
@@ -133,7 +140,15 @@ mod tests {
     fn links_begin_with_what_the_configuration_or_else_the_request_says() {
         let of = |pairs: &[(&'static str, &str)]| Base::of(None, &headers(pairs), None).0;
         assert_eq!(of(&[("host", "health.example.org:8443")]), "http://health.example.org:8443/fhir/R4");
-        assert_eq!(of(&[("host", "h"), ("x-forwarded-proto", "https")]), "https://h/fhir/R4");
+        for (protos, scheme) in
+            [("https", "https"), ("HTTPS", "https"), ("https, http", "https"), ("http,https", "http"), ("", "http")]
+        {
+            assert_eq!(
+                of(&[("host", "h"), ("x-forwarded-proto", protos)]),
+                format!("{scheme}://h/fhir/R4"),
+                "{protos}"
+            );
+        }
         for forged in ["h/../x?", "a b", "u@h", ""] {
             assert_eq!(of(&[("host", forged)]), "http://localhost/fhir/R4", "{forged}");
         }
@@ -148,9 +163,12 @@ mod tests {
             check_form(format, &headers(pairs)).map_err(|failure| failure.into_response().status().as_u16())
         };
         assert_eq!(status(None, &[]), Ok(()));
-        for accept in
-            ["application/fhir+json", "text/html,*/*;q=0.1", "application/json; fhirVersion=4.0", "application/*"]
-        {
+        for accept in [
+            "application/fhir+json",
+            "text/html,*/*;q=0.1",
+            "application/json; fhirVersion=4.0;q=0.001",
+            "application/*",
+        ] {
             assert_eq!(status(None, &[("accept", accept)]), Ok(()), "{accept}");
         }
         for accept in [
@@ -158,6 +176,8 @@ mod tests {
             "application/fhir+json;fhirVersion=5.0",
             "application/fhir+json; q=1; fhirversion=\"3.0\"",
             "application/fhir+json;fhirVersion=4.3, text/html",
+            "application/fhir+xml, application/fhir+json;q=0",
+            "*/*; Q=0.000",
         ] {
             assert_eq!(status(None, &[("accept", accept)]), Err(406), "{accept}");
         }

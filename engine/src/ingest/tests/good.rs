@@ -151,6 +151,7 @@ fn text_of(chars_max: usize) -> impl Strategy<Value = String> {
         1..chars_max,
     )
     .prop_map(|letters| letters.into_iter().collect())
+    .prop_filter("not blanks alone", |text: &String| !text.trim().is_empty())
 }
 
 fn sample() -> impl Strategy<Value = Sample> {

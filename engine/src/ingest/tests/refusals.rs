@@ -3,7 +3,7 @@
 use super::*;
 
 /// A field's name, and the JSON that takes its value's place; `None` takes the field away.
-const FAULTY: [(&str, Option<&str>); 36] = [
+const FAULTY: [(&str, Option<&str>); 38] = [
     ("metric", None),
     ("metric", Some("null")),
     ("metric", Some("7")),
@@ -37,9 +37,11 @@ const FAULTY: [(&str, Option<&str>); 36] = [
     ("source", Some(r#""""#)),
     ("source", Some(r#""a\nb""#)),
     ("source", Some(r#""a\u0085b""#)),
+    ("source", Some(r#"" \u00a0""#)),
     ("source_device_id", Some("5")),
     ("source_device_id", Some(r#""""#)),
     ("source_device_id", Some(r#""\u0000""#)),
+    ("source_device_id", Some(r#"" ""#)),
 ];
 
 #[test]
@@ -86,9 +88,11 @@ fn every_faulty_field_is_located() {
     "" /body/source: value_error: must have 1 to 64 characters
     "a\nb" /body/source: value_error: must not hold control characters
     "a\u0085b" /body/source: value_error: must not hold control characters
+    " \u00a0" /body/source: value_error: must not be blank
     5 /body/source_device_id: type_error: must be a string
     "" /body/source_device_id: value_error: must have 1 to 128 characters
     "\u0000" /body/source_device_id: value_error: must not hold control characters
+    " " /body/source_device_id: value_error: must not be blank
     "#);
 }
 

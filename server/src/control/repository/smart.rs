@@ -55,6 +55,15 @@ pub async fn page(on: &impl ConnectionTrait, after: &str, limit: u64) -> Result<
     found.all(on).await.map_err(at("list SMART clients"))
 }
 
+/// Gives a client other keys, whoever has it; whether there was one.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn set_keys(on: &impl ConnectionTrait, id: &str, jwks: &str) -> Result<bool> {
+    let set = Entity::update_many().col_expr(Column::Jwks, jwks.into()).filter(Column::Id.eq(id)).exec(on).await;
+    Ok(set.map_err(at("set a SMART client's keys"))?.rows_affected > 0)
+}
+
 /// Removes a client, whoever has it; whether there was one.
 ///
 /// # Errors

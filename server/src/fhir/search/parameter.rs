@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::link::CURSOR;
 use super::table::Searchable;
 use crate::fhir::outcome::Failure;
 
@@ -51,7 +52,10 @@ impl Parameters {
                 (true, None) if basis == "_pretty" && !matches!(&*value, "true" | "false") => {
                     return Err(Failure::value("_pretty", "must be true or false"));
                 }
+                // R4 has a server ignore what says nothing; whoever wants that is asked to say so, as of what is not known.
+                (true, None) if value.is_empty() && handling == Handling::Lenient && basis != CURSOR => {}
                 (true, None) => pairs.push((name.into_owned(), value.into_owned())),
+                (true, Some(_)) if is_known(&name) => pairs.push((name.into_owned(), value.into_owned())),
                 (true, Some(_)) if is_typed => pairs.push((basis.to_owned(), format!("Patient/{}", tail(&value)))),
                 (true, Some(_)) => return Err(Failure::unsupported(&name, "the modifier is not supported")),
                 (false, _) if handling == Handling::Lenient => {}
@@ -69,24 +73,24 @@ impl Parameters {
     /// # Errors
     /// 400 for a value that is not known, unless such are to be left out.
     pub fn check_along(&mut self, of: &Searchable, handling: Handling) -> Result<(), Failure> {
-        for (parameter, known) in [("_include", of.includes), ("_revinclude", of.revincludes)] {
-            let mut wrong = false;
-            self.pairs.retain_mut(|(name, value)| {
-                if name != parameter {
-                    return true;
+        let mut pairs = Vec::with_capacity(self.pairs.len());
+        for (name, value) in std::mem::take(&mut self.pairs) {
+            let known = match name.as_str() {
+                "_include" => of.includes,
+                "_revinclude" => of.revincludes,
+                _ => {
+                    pairs.push((name, value));
+                    continue;
                 }
-                let Some(along) = known.iter().find(|along| along.is(value)) else {
-                    wrong = true;
-                    return false;
-                };
-                along.name.clone_into(value);
-                true
-            });
-            if wrong && handling == Handling::Strict {
+            };
+            let meant: Vec<&str> = known.iter().filter(|along| along.is(&value)).map(|along| along.name).collect();
+            if meant.is_empty() && handling == Handling::Strict {
                 let names: Vec<_> = known.iter().map(|along| along.name).collect();
-                return Err(Failure::value(parameter, format!("must be one of {}", names.join(", "))));
+                return Err(Failure::value(&name, format!("must be * or one of {}", names.join(", "))));
             }
+            pairs.extend(meant.into_iter().map(|along| (name.clone(), along.to_owned())));
         }
+        self.pairs = pairs;
         Ok(())
     }
 

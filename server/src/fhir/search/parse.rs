@@ -1,5 +1,7 @@
 //! From parameters to a search.
 
+use std::borrow::Cow;
+
 use storage::UserId;
 
 use super::date::Date;
@@ -100,10 +102,11 @@ impl Reading<'_> {
         Ok(user_id(id))
     }
 
-    /// The names of the kinds that every `code` and `category` allows.
+    /// The names of the kinds that every `code` and `category` allows, and none with `:not` names.
     fn kinds(&self, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
         let (codes, categories) = (parameters.lists("code")?, parameters.lists("category")?);
-        if codes.is_empty() && categories.is_empty() {
+        let (not_codes, not_categories) = (parameters.lists("code:not")?, parameters.lists("category:not")?);
+        if [&codes, &categories, &not_codes, &not_categories].iter().all(|lists| lists.is_empty()) {
             return Ok(None);
         }
         let has_code = |kind: &Kind, value: &str| {
@@ -117,6 +120,8 @@ impl Reading<'_> {
         let fits = |kind: &&Kind| {
             codes.iter().all(|list| list.iter().any(|value| has_code(kind, value)))
                 && categories.iter().all(|list| list.iter().any(|value| has_category(kind, value)))
+                && !not_codes.iter().flatten().any(|value| has_code(kind, value))
+                && !not_categories.iter().flatten().any(|value| has_category(kind, value))
         };
         Ok(Some(self.kinds.iter().filter(fits).map(|kind| (*kind.name).to_owned()).collect()))
     }
@@ -134,25 +139,33 @@ pub(crate) fn dates(parameters: &Parameters, name: &str) -> Result<Dates, Failur
 }
 
 fn statuses(parameters: &Parameters) -> Result<Statuses, Failure> {
-    let lists = parameters.lists("status")?;
     let mut all = Statuses::default();
-    for list in &lists {
-        let mut codes = Vec::with_capacity(list.len());
-        for value in list {
-            let (system, code) = token(value);
-            let is_of_it = system.is_none_or(|system| system == STATUS_SYSTEM);
-            if code.is_some_and(|code| !STATUSES.contains(&code)) {
-                return Err(Failure::value("status", format!("must be one of {}", STATUSES.join(", "))));
-            }
-            codes.push((is_of_it, code));
+    for (name, is_wanted) in [("status", true), ("status:not", false)] {
+        for list in parameters.lists(name)? {
+            let has = status_codes(name, &list)?;
+            let fits = |word: &str| has(word) == is_wanted;
+            all.is_final &= fits("final");
+            all.corrected &= fits("corrected");
+            all.amended &= fits("amended");
+            all.preliminary &= fits("preliminary");
         }
-        let has = |word: &str| codes.iter().any(|(is_of_it, code)| *is_of_it && code.is_none_or(|code| code == word));
-        all.is_final &= has("final");
-        all.corrected &= has("corrected");
-        all.amended &= has("amended");
-        all.preliminary &= has("preliminary");
     }
     Ok(all)
+}
+
+/// Whether a list of `status` has a word, as a question.
+fn status_codes<'a>(name: &str, list: &'a [Cow<'a, str>]) -> Result<impl Fn(&str) -> bool + 'a, Failure> {
+    let mut codes = Vec::with_capacity(list.len());
+    for value in list {
+        let (system, code) = token(value);
+        if code.is_some_and(|code| !STATUSES.contains(&code)) {
+            return Err(Failure::value(name, format!("must be one of {}", STATUSES.join(", "))));
+        }
+        if system.is_none_or(|system| system == STATUS_SYSTEM) {
+            codes.push(code);
+        }
+    }
+    Ok(move |word: &str| codes.iter().any(|code| code.is_none_or(|code| code == word)))
 }
 
 fn ids(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
@@ -210,6 +223,8 @@ pub(crate) fn elements(parameters: &Parameters, resource: &str) -> Result<Option
     let mut names: Vec<String> = Vec::new();
     for name in lists.iter().flatten() {
         let name = name.strip_prefix(resource).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name);
+        // As definitions write an element that has one of several types.
+        let name = name.strip_suffix("[x]").unwrap_or(name);
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Failure::value("_elements", "must be names of elements such as code,valueQuantity"));
         }

@@ -38,14 +38,57 @@ const ID_BYTES: usize = 12;
 pub(crate) struct People {
     /// Only these, sorted.
     only: Option<Vec<String>>,
-    /// How a name, or a word of it, begins, as [`folded`] has it: of each list one.
-    names: Vec<Vec<String>>,
+    /// What their name has to be like.
+    names: Names,
     /// When the account last changed.
     updated: Moments,
     /// In which order.
     order: PeopleOrder,
     /// Patients of a page; none to be told the total alone.
     count: usize,
+}
+
+/// What a name has to be like: of each list one. Begins and parts are as [`folded`] has them, and the name with them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Names {
+    /// How it, or a word of it, begins.
+    begins: Vec<Vec<String>>,
+    /// What is somewhere in it.
+    parts: Vec<Vec<String>>,
+    /// What it is.
+    wholes: Vec<Vec<String>>,
+}
+
+impl Names {
+    fn read(parameters: &Parameters) -> Result<Self, Failure> {
+        let lists = |name: &str, form: fn(&str) -> String| {
+            let lists = parameters.lists(name)?;
+            Ok::<_, Failure>(lists.iter().map(|list| list.iter().map(|text| form(text)).collect()).collect())
+        };
+        let (begins, parts) = (lists("name", folded)?, lists("name:contains", folded)?);
+        let names = Self { begins, parts, wholes: lists("name:exact", str::to_owned)? };
+        // A link has to hold them.
+        if names.lists().flatten().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
+            return Err(Failure::value("name", format!("at most {NAMES_BYTES_MAX} bytes of names")));
+        }
+        Ok(names)
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.begins.iter().chain(&self.parts).chain(&self.wholes)
+    }
+
+    fn fit(&self, name: &str) -> bool {
+        if self.lists().next().is_none() {
+            return true;
+        }
+        let folded = folded(name);
+        let begins =
+            |begin: &String| folded.starts_with(begin) || folded.split_whitespace().any(|word| word.starts_with(begin));
+        self.begins.iter().all(|list| list.iter().any(begins))
+            && self.parts.iter().all(|list| list.iter().any(|part| folded.contains(part)))
+            && self.wholes.iter().all(|list| list.iter().any(|whole| name == whole))
+    }
 }
 
 /// What a link to the next page holds.
@@ -63,13 +106,7 @@ impl People {
     /// # Errors
     /// 400 for the first parameter that is wrong.
     pub(crate) fn read(parameters: &Parameters) -> Result<Self, Failure> {
-        let names = parameters.lists("name")?;
-        let names: Vec<Vec<String>> =
-            names.iter().map(|list| list.iter().map(|begin| folded(begin)).collect()).collect();
-        // A link has to hold them.
-        if names.iter().flatten().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
-            return Err(Failure::value("name", format!("at most {NAMES_BYTES_MAX} bytes of names")));
-        }
+        let names = Names::read(parameters)?;
         let count = if is_count_alone(parameters)? { 0 } else { count(parameters)? };
         // The total is always told, and of a patient there is little to leave out: R4 lets a server tell the whole.
         total(parameters)?;
@@ -83,34 +120,27 @@ impl People {
 
     /// The place of somebody who is wanted.
     fn place(&self, person: &user::Model) -> Option<Place> {
-        let is_wanted = self.has_name(person) && self.updated.contain(person.updated_at);
+        let is_wanted = self.names.fit(&person.name) && self.updated.contain(person.updated_at);
         is_wanted.then(|| self.order.place(person))
-    }
-
-    fn has_name(&self, person: &user::Model) -> bool {
-        if self.names.is_empty() {
-            return true;
-        }
-        let name = folded(&person.name);
-        let begins =
-            |begin: &String| name.starts_with(begin) || name.split_whitespace().any(|word| word.starts_with(begin));
-        self.names.iter().all(|list| list.iter().any(begins))
     }
 }
 
 /// Whether every `gender` allows one that is unknown.
 fn is_unknown_gender(parameters: &Parameters) -> Result<bool, Failure> {
     let mut is_allowed = true;
-    for list in parameters.lists("gender")? {
-        let mut has_it = false;
-        for value in &list {
-            let (system, code) = token(value);
-            if code.is_some_and(|code| !GENDERS.contains(&code)) {
-                return Err(Failure::value("gender", format!("must be one of {}", GENDERS.join(", "))));
+    for (name, is_wanted) in [("gender", true), ("gender:not", false)] {
+        for list in parameters.lists(name)? {
+            let mut has_it = false;
+            for value in &list {
+                let (system, code) = token(value);
+                if code.is_some_and(|code| !GENDERS.contains(&code)) {
+                    return Err(Failure::value(name, format!("must be one of {}", GENDERS.join(", "))));
+                }
+                has_it |=
+                    system.is_none_or(|system| system == GENDER_SYSTEM) && code.is_none_or(|code| code == "unknown");
             }
-            has_it |= system.is_none_or(|system| system == GENDER_SYSTEM) && code.is_none_or(|code| code == "unknown");
+            is_allowed &= has_it == is_wanted;
         }
-        is_allowed &= has_it;
     }
     Ok(is_allowed)
 }
@@ -121,7 +151,9 @@ fn wanted(parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
         let (system, code) = token(value);
         system.is_none_or(|system| system == USER_SYSTEM).then(|| user_id(code.unwrap_or_default()))
     };
-    let (ids, identifiers) = (parameters.lists("_id")?, parameters.lists("identifier")?);
+    let (ids, mut identifiers) = (parameters.lists("_id")?, parameters.lists("identifier")?);
+    // Everybody has an identifier of that system.
+    identifiers.retain(|list| list.iter().all(|value| token(value) != (Some(USER_SYSTEM), None)));
     let ids = ids.iter().map(|list| list.iter().map(|id| user_id(id)).collect());
     let identifiers = identifiers.iter().map(|list| list.iter().filter_map(|value| of_identifier(value)).collect());
     let mut lists: Vec<Vec<String>> = ids.chain(identifiers).collect();

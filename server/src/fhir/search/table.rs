@@ -21,8 +21,12 @@ pub struct Along {
 }
 
 impl Along {
-    /// Whether a value means it: its name, with the type that is referred to or without.
+    /// Whether a value means it: its name, with the type that is referred to or without, or a wildcard for all there are.
     pub fn is(self, value: &str) -> bool {
+        let of_its_type = self.name.split(':').next().unwrap_or_default();
+        if value == "*" || value.strip_suffix(":*") == Some(of_its_type) {
+            return true;
+        }
         let rest = value.strip_prefix(self.name);
         rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':') == Some(self.target))
     }
@@ -35,6 +39,8 @@ pub struct Searchable {
     pub resource: &'static str,
     /// The conditions that there are.
     pub parameters: &'static [Parameter],
+    /// Those of them that may have a modifier, with it.
+    pub modified: &'static [&'static str],
     /// What shapes the answer, beside [`Self::sorts`], [`Self::includes`] and [`Self::revincludes`].
     pub results: &'static [&'static str],
     /// The values of `_sort`.
@@ -51,6 +57,7 @@ impl Searchable {
     /// The names of all parameters but a page's and those that any request may have.
     pub fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = self.parameters.iter().map(|parameter| parameter.name).collect();
+        names.extend(self.modified);
         names.extend(self.results);
         names.extend((!self.sorts.is_empty()).then_some("_sort"));
         names.extend((!self.includes.is_empty()).then_some("_include"));
@@ -74,6 +81,7 @@ pub const ALL: [&Searchable; 5] = [&CODE_SYSTEM, &DEVICE, &OBSERVATION, &PATIENT
 pub const CODE_SYSTEM: Searchable = Searchable {
     resource: "CodeSystem",
     parameters: &[parameter("url", "uri", "urn:avycenna:codes.")],
+    modified: &[],
     results: &["_count", "_summary"],
     sorts: &[],
     includes: &[],
@@ -85,6 +93,7 @@ pub const CODE_SYSTEM: Searchable = Searchable {
 pub const DEVICE: Searchable = Searchable {
     resource: "Device",
     parameters: &[parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out.")],
+    modified: &[],
     results: &["_count", "_summary"],
     sorts: &[],
     includes: &[along("Device:patient", "Patient")],
@@ -102,13 +111,14 @@ pub const OBSERVATION: Searchable = Searchable {
             "Ids, with commas between them; at most 100. Without `patient` all must be of one patient.",
         ),
         parameter("_lastUpdated", "date", "When it was accepted, or a check-in last changed."),
-        parameter("category", "token", "vital-signs or activity."),
-        parameter("code", "token", "system|code, |code, system| or a code alone."),
+        parameter("category", "token", "vital-signs or activity; :not for all others."),
+        parameter("code", "token", "system|code, |code, system| or a code alone; :not for all others."),
         parameter("date", "date", "When it was measured; a date without a zone is in UTC."),
         parameter("patient", "reference", "Patient/[id] or [id]; a patient who asks may leave it out."),
-        parameter("status", "token", "Of the value set observation-status."),
+        parameter("status", "token", "Of the value set observation-status; :not for all others."),
         parameter("subject", "reference", "As patient."),
     ],
+    modified: &["category:not", "code:not", "status:not"],
     results: &["_count", "_elements", "_summary", "_total"],
     sorts: &["-date", "code", "date"],
     includes: &[
@@ -126,10 +136,20 @@ pub const PATIENT: Searchable = Searchable {
     parameters: &[
         parameter("_id", "token", "Ids, with commas between them; at most 100."),
         parameter("_lastUpdated", "date", "When the account last changed."),
-        parameter("gender", "token", "Of the value set administrative-gender; everybody's is unknown."),
+        parameter(
+            "gender",
+            "token",
+            "Of the value set administrative-gender; everybody's is unknown. :not for all others.",
+        ),
         parameter("identifier", "token", "The person's id, with or without its system urn:avycenna:user."),
-        parameter("name", "string", "How the name, or a word of it, begins; in any case, with accents or without."),
+        parameter(
+            "name",
+            "string",
+            "How the name, or a word of it, begins; in any case, with accents or without. :contains for what is anywhere \
+             in it, :exact for the name as it is.",
+        ),
     ],
+    modified: &["gender:not", "name:contains", "name:exact"],
     results: &["_count", "_elements", "_summary", "_total"],
     sorts: &["-_id", "-_lastUpdated", "-name", "_id", "_lastUpdated", "name"],
     includes: &[],
@@ -141,6 +161,7 @@ pub const PATIENT: Searchable = Searchable {
 pub const PROVENANCE: Searchable = Searchable {
     resource: "Provenance",
     parameters: &[parameter("target", "reference", "Observation/[id] or [id], with commas between them; at most 100.")],
+    modified: &[],
     results: &["_count", "_summary"],
     sorts: &[],
     includes: &[along("Provenance:target", "Observation")],
@@ -153,10 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_along_may_name_the_type_it_refers_to_and_no_other() {
+    fn what_comes_along_may_name_the_type_it_refers_to_or_all_and_no_other() {
         let [device, ..] = OBSERVATION.includes else { panic!("no includes") };
         assert!(device.is("Observation:device") && device.is("Observation:device:Device"));
-        for other in ["Observation:device:", "Observation:device:Patient", "Observation:devices", "device", "*", ""] {
+        assert!(device.is("*") && device.is("Observation:*"));
+        for other in
+            ["Observation:device:", "Observation:device:Patient", "Observation:devices", "device", "Device:*", ":*", ""]
+        {
             assert!(!device.is(other), "{other}");
         }
     }

@@ -51,6 +51,17 @@ pub(super) async fn read(
     Ok(answer(device(ids, user, origin).to_string()))
 }
 
+/// The same in the patient's compartment: `Patient/[id]/Device`.
+pub(super) async fn search_of_patient(
+    visitor: Visitor,
+    state: State<AppState>,
+    base: Base,
+    Path(id): Path<String>,
+    sent: Sent,
+) -> Result<Response, Failure> {
+    search(visitor, state, base, sent.of_patient(&id)).await
+}
+
 /// The devices of a patient.
 pub(super) async fn search(
     visitor: Visitor,

@@ -47,6 +47,14 @@ impl FromRequest<AppState> for Sent {
 }
 
 impl Sent {
+    /// The same search in a patient's compartment, which is one that names them too.
+    #[must_use]
+    pub(super) fn of_patient(mut self, id: &str) -> Self {
+        let patient = url::form_urlencoded::Serializer::new(String::new()).append_pair("patient", id).finish();
+        self.query = if self.query.is_empty() { patient } else { format!("{patient}&{}", self.query) };
+        self
+    }
+
     /// Reads what is asked, by the line of the table that says what may be.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ fn statement(state: &AppState, base: &Base) -> Value {
                     is their own, and what its owner has granted them."),
             },
             "resource": resources,
+            "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
         }],
     })
 }
@@ -101,7 +102,8 @@ fn resource(state: &AppState, searchable: &Searchable) -> Value {
         }
         for (name, along) in [("searchInclude", searchable.includes), ("searchRevInclude", searchable.revincludes)] {
             if !along.is_empty() {
-                fields.insert(name.to_owned(), along.iter().map(|Along { name, .. }| json!(name)).collect());
+                let names = std::iter::once("*").chain(along.iter().map(|Along { name, .. }| *name));
+                fields.insert(name.to_owned(), names.map(|name| json!(name)).collect());
             }
         }
         let profiles = match kind {

@@ -94,15 +94,19 @@ const fn operation(
 }
 
 /// Everything that the FHIR face does.
-pub const OPERATIONS: [Operation; 21] = [
+pub const OPERATIONS: [Operation; 23] = [
     operation("", Interaction::Capabilities, ("GET", "/metadata"), || get(metadata::read)),
     operation("CodeSystem", Interaction::Search, ("GET", "/CodeSystem"), || get(code_system::search)),
     operation("CodeSystem", Interaction::Read, ("GET", "/CodeSystem/{id}"), || get(code_system::read)),
     operation("Device", Interaction::Search, ("GET", "/Device"), || get(device::search)),
     operation("Device", Interaction::Search, ("POST", "/Device/_search"), || post(device::search)),
+    operation("Device", Interaction::Search, ("GET", "/Patient/{id}/Device"), || get(device::search_of_patient)),
     operation("Device", Interaction::Read, ("GET", "/Device/{id}"), || get(device::read)),
     operation("Observation", Interaction::Search, ("GET", "/Observation"), || get(observation::search)),
     operation("Observation", Interaction::Search, ("POST", "/Observation/_search"), || post(observation::search)),
+    operation("Observation", Interaction::Search, ("GET", "/Patient/{id}/Observation"), || {
+        get(observation::search_of_patient)
+    }),
     operation("Observation", Interaction::Lastn, ("GET", "/Observation/$lastn"), || get(lastn::lastn)),
     operation("Observation", Interaction::Lastn, ("POST", "/Observation/$lastn"), || post(lastn::lastn)),
     operation("Observation", Interaction::Stats, ("GET", "/Observation/$stats"), || get(stats::stats)),

@@ -47,6 +47,17 @@ pub(super) async fn search(
     reader.page(asked).await
 }
 
+/// A search in a patient's compartment: `Patient/[id]/Observation`.
+pub(super) async fn search_of_patient(
+    visitor: Visitor,
+    state: State<AppState>,
+    base: Base,
+    Path(id): Path<String>,
+    sent: Sent,
+) -> Result<Response, Failure> {
+    search(visitor, state, base, sent.of_patient(&id)).await
+}
+
 /// One observation.
 pub(super) async fn read(
     visitor: Visitor,

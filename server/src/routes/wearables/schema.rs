@@ -17,11 +17,21 @@ pub struct Point {
     /// RFC 3339 with any offset; at most 24 hours ahead.
     #[schema(example = "2026-06-01T07:30:00Z", format = DateTime)]
     pub recorded_at: String,
-    /// 1 to 64 characters.
-    #[schema(example = "Garmin Fenix 7", min_length = 1, max_length = 64)]
+    /// 1 to 64 characters, none of them a control character, not all of them blank.
+    #[schema(
+        example = "Garmin Fenix 7",
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\u0000-\u001F\u007F-\u009F\s][^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     pub source: String,
-    /// Up to 128 characters; part of the point's identity.
-    #[schema(example = "dev-1f0c", max_length = 128)]
+    /// 1 to 128 characters, as those of `source`; part of the point's identity.
+    #[schema(
+        example = "dev-1f0c",
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*[^\u0000-\u001F\u007F-\u009F\s][^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     pub source_device_id: Option<String>,
 }
 

@@ -186,6 +186,32 @@ async fn a_client_sees_what_the_grants_of_its_owner_allow_within_its_scopes_and_
 }
 
 #[tokio::test]
+async fn keys_are_changed_without_a_new_client_and_the_old_ones_are_refused_at_once() {
+    let stage = Stage::new().await;
+    let doctor = stage.doctor("Doc").await;
+    let client = register(&stage, &doctor, BOTH).await;
+    let before = token(&stage, &client, "1", BOTH).await;
+    let set = async |keys: Vec<Jwk>| {
+        let jwks = Jwks::parse(&serde_json::to_string(&JwkSet { keys }).unwrap()).unwrap().to_json();
+        let write = stage.state.control.write().await.unwrap();
+        assert!(smart::set_keys(write.on(), &client, &jwks).await.unwrap());
+        assert!(!smart::set_keys(write.on(), "smc_0000000000000000", &jwks).await.unwrap());
+        write.commit().await.unwrap();
+    };
+    let other = EncodingKey::from_rsa_pem(OTHER_RSA).unwrap();
+    let by_other = |jti: &str| jsonwebtoken::encode(&header(Algorithm::RS384, "new"), &claims(&client, jti), &other);
+    let status = async |assertion: String| ask(&stage, form(&assertion, BOTH)).await.0;
+    assert_eq!(status(by_other("2").unwrap()).await, 401);
+    // Both for a while, then the new one alone.
+    set(vec![jwk(&rsa(), Algorithm::RS384, "r"), jwk(&other, Algorithm::RS384, "new")]).await;
+    assert_eq!((status(by_other("3").unwrap()).await, status(sign(&claims(&client, "4"))).await), (200, 200));
+    set(vec![jwk(&other, Algorithm::RS384, "new")]).await;
+    assert_eq!((status(by_other("5").unwrap()).await, status(sign(&claims(&client, "6"))).await), (200, 401));
+    assert_eq!(status(by_other("3").unwrap()).await, 401, "what was spent stays spent");
+    assert!(principal(&stage, &before).await.is_ok(), "a token lives its five minutes");
+}
+
+#[tokio::test]
 async fn a_client_that_is_removed_or_may_do_less_or_whose_owner_goes_is_refused_at_once() {
     let stage = Stage::new().await;
     let (doctor, other) = (stage.doctor("Doc").await, stage.doctor("Other").await);

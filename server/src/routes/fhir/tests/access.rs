@@ -26,13 +26,16 @@ const CHECK_INS: Statuses = [401, 403, 403, 403, 403, 200, 403, 403, 403];
 const LISTED: Statuses = [401, 403, 200, 200, 200, 200, 200, 200, 200];
 
 /// Method and path of the table of operations, what is behind the `?`, and what is answered.
-const TABLE: [(&str, &str, &str, Statuses); 31] = [
+const TABLE: [(&str, &str, &str, Statuses); 34] = [
     ("GET", "/metadata", "", OPEN),
     ("GET", "/Observation", "patient=PATIENT", POINTS),
     ("GET", "/Observation", "patient=PATIENT&code=8867-4", POINTS),
     ("GET", "/Observation", "patient=PATIENT&code=mood", CHECK_INS),
     ("GET", "/Observation", "_id=POINT", POINTS),
     ("POST", "/Observation/_search", "patient=PATIENT", POINTS),
+    ("GET", "/Patient/{id}/Observation", "", POINTS),
+    ("GET", "/Patient/{id}/Observation", "code=mood", CHECK_INS),
+    ("GET", "/Patient/{id}/Device", "", POINTS),
     ("GET", "/Observation/$lastn", "patient=PATIENT", POINTS),
     ("GET", "/Observation/$lastn", "patient=PATIENT&code=mood", CHECK_INS),
     ("POST", "/Observation/$lastn", "patient=PATIENT", POINTS),

@@ -57,6 +57,12 @@ async fn what_measured_the_observations_of_a_page_comes_along_once() {
         assert_eq!((page.matches().len(), &page.body["total"]), (8, &json!(8)), "{query}");
         assert_eq!(included(&page), known.matches().into_iter().cloned().collect::<Vec<_>>(), "{query}");
     }
+    for all in ["*", "Observation:*"] {
+        let page = read(&stage, &ada.token, &format!("/Observation?_include={all}")).await;
+        assert_eq!((page.matches().len(), included(&page).len()), (8, 1 + known.matches().len()), "{all}");
+        let own = page.link("self").unwrap();
+        assert_eq!(own.matches("_include=Observation%3A").count(), 3, "the link says what it means: {own}");
+    }
     let newest = read(&stage, &ada.token, "/Observation/$lastn?code=8867-4&_include=Observation:device").await;
     let [device] = &included(&newest)[..] else { panic!("{}", newest.body) };
     assert_eq!(json!(format!("Device/{}", device["id"].as_str().unwrap())), newest.matches()[0]["device"]["reference"]);

@@ -14,7 +14,7 @@ async fn a_slash_at_the_end_of_a_path_makes_no_difference() {
     let person = read(&stage, &ada.token, "/Patient").await.matches()[0].clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     for operation in &OPERATIONS {
-        let (resource, id) = match operation.resource {
+        let (resource, id) = match operation.path.split('/').nth(1).unwrap() {
             "Patient" => (&person, text(&person["id"])),
             "CodeSystem" => (&point, "avycenna".to_owned()),
             "Device" => (&point, text(&point["device"]["reference"]).replace("Device/", "")),

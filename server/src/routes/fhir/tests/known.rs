@@ -110,7 +110,7 @@ async fn a_condition_that_is_not_understood_never_widens_a_search_in_silence() {
     let (stage, ada) = filled().await;
     for query in [
         "value-quantity=gt60",
-        "code:not=8867-4",
+        "code:text=8867-4",
         "code:in=x",
         "date:missing=true",
         "_has:x=1",

@@ -4,6 +4,7 @@ mod access;
 mod along;
 mod forms;
 mod known;
+mod many;
 mod paging;
 mod people;
 mod periods;

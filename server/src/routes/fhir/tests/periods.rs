@@ -12,21 +12,21 @@ use super::*;
 const PREFIXES: [&str; 9] = ["", "eq", "ne", "gt", "ge", "lt", "le", "sa", "eb"];
 
 /// Numbers that look random and are the same in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, count: u64) -> u64 {
+    pub(super) fn below(&mut self, count: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % count
     }
 
-    fn of<T: Copy>(&mut self, some: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, some: &[T]) -> T {
         some[usize::try_from(self.below(some.len() as u64)).unwrap()]
     }
 }
 
 /// A value of `date`, and from when to when its date is.
-fn parameter(dice: &mut Dice, first: civil::Date, days: u64) -> (&'static str, String, (i64, i64)) {
+pub(super) fn parameter(dice: &mut Dice, first: civil::Date, days: u64) -> (&'static str, String, (i64, i64)) {
     let day = first.checked_add(i32::try_from(dice.below(days)).unwrap().days()).unwrap();
     let begin = |day: civil::Date| day.to_zoned(TimeZone::UTC).unwrap().timestamp().as_microsecond();
     let prefix = dice.of(&PREFIXES);
@@ -48,7 +48,7 @@ fn parameter(dice: &mut Dice, first: civil::Date, days: u64) -> (&'static str, S
 }
 
 /// R4's words about a resource from `start` to `end`.
-fn fits(prefix: &str, (from, to): (i64, i64), (start, end): (i64, i64)) -> bool {
+pub(super) fn fits(prefix: &str, (from, to): (i64, i64), (start, end): (i64, i64)) -> bool {
     let contained = start >= from && end <= to;
     match prefix {
         "" | "eq" => contained,
@@ -63,7 +63,7 @@ fn fits(prefix: &str, (from, to): (i64, i64), (start, end): (i64, i64)) -> bool 
 }
 
 /// From when to when an observation says that it was.
-fn period(observation: &Value) -> (i64, i64) {
+pub(super) fn period(observation: &Value) -> (i64, i64) {
     let at = |value: &Value| engine::time::parse(value.as_str().unwrap()).unwrap();
     if let Some(moment) = observation.get("effectiveDateTime") {
         return (at(moment), at(moment) + 1);

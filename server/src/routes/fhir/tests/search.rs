@@ -64,8 +64,54 @@ async fn codes_and_categories_say_what_is_found() {
     assert_eq!(found(&stage, &ada, "code=41950-7").await, ["41950-7 100", "41950-7 9241"], "check-ins and points");
     assert_eq!(found(&stage, &ada, "category=vital-signs").await.len(), 4);
     assert_eq!(found(&stage, &ada, "category=activity,vital-signs").await.len(), 6 + 8);
+    for (query, expected) in [
+        ("code:not=8867-4", 11),
+        ("code:not=8867-4,mood&code:not=hrv", 8),
+        ("code:not=http://loinc.org|&category=activity", 5),
+        ("code:not=2708-6&category=vital-signs", 3),
+        ("code:not=nothing", 14),
+        ("category:not=vital-signs", 10),
+        ("category:not=vital-signs,activity", 0),
+        ("status:not=entered-in-error,cancelled", 14),
+        ("status:not=final", 0),
+        ("status:not=http://hl7.org/fhir/observation-status|final", 0),
+        ("status:not=amended&status=final", 14),
+    ] {
+        assert_eq!(found(&stage, &ada, query).await.len(), expected, "{query}");
+    }
     for query in ["code=|8867-4", "code=urn:other|8867-4", "code=9", "category=laboratory", "code=8867-4&code=2708-6"] {
         assert!(found(&stage, &ada, query).await.is_empty(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_in_a_patients_compartment_is_one_that_names_the_patient() {
+    let (stage, ada) = filled().await;
+    let id = fhir_id(&ada);
+    let bob = stage.patient("Bob").await;
+    for kind in ["Observation", "Device"] {
+        let named = read(&stage, &ada.token, &format!("/{kind}?patient={id}&_count=2")).await;
+        for patient in [&id, &ada.id] {
+            let within = read(&stage, &ada.token, &format!("/Patient/{patient}/{kind}?_count=2")).await;
+            assert_eq!(within.body["entry"], named.body["entry"]);
+            assert_eq!(within.link("self").unwrap(), format!("/fhir/R4/{kind}?patient={patient}&_count=2"));
+            let (mut seen, mut next) = (within.matches().len(), within.link("next"));
+            while let Some(path) = next {
+                let page = read(&stage, &ada.token, &path).await;
+                seen += page.matches().len();
+                next = page.link("next");
+            }
+            assert_eq!(seen, if kind == "Observation" { 14 } else { 4 }, "{kind}");
+        }
+        let both = get(&stage, &ada.token, &format!("/Patient/{id}/{kind}?patient={}", fhir_id(&bob))).await;
+        assert_eq!((both.status, both.issue().1), (400, Some("patient")), "two people");
+        for other in [fhir_id(&bob), "usr-00000000".to_owned(), "x&patient=y".to_owned()] {
+            assert_eq!(get(&stage, &ada.token, &format!("/Patient/{other}/{kind}")).await.status, 403, "{other}");
+        }
+    }
+    assert_eq!(read(&stage, &ada.token, &format!("/Patient/{id}/Observation?code=8867-4")).await.matches().len(), 3);
+    for path in [format!("/Patient/{id}/Patient"), format!("/Patient/{id}/*"), format!("/Device/{id}/Observation")] {
+        assert_eq!(get(&stage, &ada.token, &path).await.status, 404, "{path}");
     }
 }
 
@@ -182,13 +228,15 @@ async fn a_search_by_post_finds_what_one_by_get_does() {
 #[tokio::test]
 async fn elements_that_were_not_asked_for_are_left_out_and_that_is_said() {
     let (stage, ada) = filled().await;
-    let reply = read(&stage, &ada.token, "/Observation?code=8867-4&_elements=value,effective").await;
-    let observation = reply.matches()[0];
-    let mut names: Vec<_> = observation.as_object().unwrap().keys().cloned().collect();
-    names.sort();
-    let expected = ["code", "effectiveDateTime", "id", "meta", "resourceType", "status", "valueQuantity"];
-    assert_eq!(names, expected);
-    assert_eq!(observation["meta"]["tag"][0]["code"], "SUBSETTED");
+    for elements in ["value,effective", "value[x],Observation.effective[x]", "valueQuantity,effectiveDateTime"] {
+        let reply = read(&stage, &ada.token, &format!("/Observation?code=8867-4&_elements={elements}")).await;
+        let observation = reply.matches()[0];
+        let mut names: Vec<_> = observation.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        let expected = ["code", "effectiveDateTime", "id", "meta", "resourceType", "status", "valueQuantity"];
+        assert_eq!(names, expected, "{elements}");
+        assert_eq!(observation["meta"]["tag"][0]["code"], "SUBSETTED");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ fn at(text: &str) -> i64 {
 }
 
 /// Somebody in Berlin at noon, with totals of today and yesterday by whoever makes them, and what is beside them.
-async fn filled() -> (Stage, Person) {
+pub(super) async fn filled() -> (Stage, Person) {
     let stage = Stage::new().await;
     stage.clock.set_now_us(at(NOON));
     let ada = stage.patient("Ada").await;
@@ -57,7 +57,7 @@ async fn filled() -> (Stage, Person) {
 }
 
 /// Everything there is.
-async fn all(stage: &Stage, who: &Person) -> Vec<Value> {
+pub(super) async fn all(stage: &Stage, who: &Person) -> Vec<Value> {
     let all = read(stage, &who.key, "/Observation?_count=1000").await;
     all.matches().into_iter().cloned().collect()
 }

@@ -15,7 +15,9 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         ("date:missing=true", "date:missing"),
         ("_lastUpdated=10000", "_lastUpdated"),
         ("code=", "code"),
-        ("code:not=8867-4", "code:not"),
+        ("code:text=8867-4", "code:text"),
+        ("status:not=done", "status:not"),
+        ("code:not=", "code:not"),
         ("category=,", "category"),
         ("status=done", "status"),
         ("patient=Group/1", "patient"),
@@ -46,8 +48,10 @@ async fn each_parameter_with_a_wrong_value_is_named() {
         assert!(reply.body["issue"][0]["diagnostics"].as_str().unwrap().len() > 5);
     }
     for query in [
-        "name:exact=Ada",
+        "name:above=Ada",
         "name=",
+        "name:exact=",
+        "gender:not=none",
         "_id=",
         "birthdate=2000",
         "gender=none",
@@ -89,6 +93,14 @@ async fn a_lenient_client_has_unknown_parameters_left_out_and_sees_it_in_the_sel
     let strict = get(&stage, &ada.token, "/Patient?_sort=family").await;
     assert_eq!((strict.status, strict.issue()), (400, ("value", Some("_sort"))));
     assert!(strict.body["issue"][0]["diagnostics"].as_str().unwrap().contains("_lastUpdated"), "{}", strict.body);
+    let path = "/Observation?code=&patient=&_count=&_include=&code=8867-4&_sort=";
+    let reply = send(&stage, Some(&ada.token), ("GET", path), &lenient, "").await;
+    assert_eq!(reply.status, 200, "what is empty is ignored as R4 wishes: {}", reply.body);
+    assert_eq!(reply.link("self").unwrap(), "/fhir/R4/Observation?code=8867-4");
+    for wrong in ["code=8867-4,", "_cursor="] {
+        let path = format!("/Observation?{wrong}");
+        assert_eq!(send(&stage, Some(&ada.token), ("GET", &path), &lenient, "").await.status, 400, "{wrong}");
+    }
     let wrong = send(&stage, Some(&ada.token), ("GET", "/Observation?date=x"), &lenient, "").await;
     assert_eq!(wrong.status, 400, "a wrong value of a known parameter is wrong for everybody");
 }
@@ -163,6 +175,8 @@ async fn what_is_not_there_and_what_is_not_done_is_an_outcome_too() {
         assert_eq!((reply.status, reply.issue().0), (status, code), "{method} {path}: {}", reply.body);
         assert_eq!(reply.headers.contains_key("allow"), status == 405, "{method} {path}");
     }
+    let unknown = get(&stage, &ada.token, "/Encounter").await;
+    assert!(unknown.body["issue"][0]["diagnostics"].as_str().unwrap().contains("/fhir/R4/metadata"));
     assert_eq!(get(&stage, &ada.token, "/Observation?_format=xml").await.issue().1, Some("_format"));
     let version = [("accept", "application/fhir+json;fhirVersion=5.0")];
     let reply = send(&stage, Some(&ada.token), ("GET", "/Observation"), &version, "").await;
