@@ -17,6 +17,7 @@ use datafusion::logical_expr::expr::{Cast, GroupingSet, TryCast};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 
 use super::functions;
+use super::param::Param;
 use crate::error::{Bound, Error, Place, Result};
 use crate::query::budget::to_error;
 use crate::query::leaf::external;
@@ -69,13 +70,16 @@ impl Extent {
     }
 }
 
-/// Surveys a plan whose query may have `memory_bytes`.
+/// Surveys a plan whose query may have `memory_bytes`, before `params` are written into it wherever they are named.
 ///
 /// # Errors
-/// [`Error::Statement`] for a plan that is too large, [`Error::Budget`] for a row that can be too long.
-pub(super) fn survey(plan: &LogicalPlan, memory_bytes: usize) -> Result<Extent> {
+/// [`Error::Statement`] for a plan that is too large, [`Error::Budget`] for a row that can be too long and for values that
+/// are, all together.
+pub(super) fn survey(plan: &LogicalPlan, params: &[Param], memory_bytes: usize) -> Result<Extent> {
     let batch_bytes = u64::try_from(memory_bytes / BATCH_SHARE).unwrap_or(u64::MAX).max(1);
     let mut survey = Survey {
+        params: params.iter().map(|param| literal_bytes(param.value())).collect(),
+        value_bytes: 0,
         list_bytes: batch_bytes / LIST_SHARE,
         tables: 0,
         exprs: 0,
@@ -86,7 +90,7 @@ pub(super) fn survey(plan: &LogicalPlan, memory_bytes: usize) -> Result<Extent> 
     };
     survey.plan(plan, 0)?;
     let longest = survey.row_bytes.max(survey.list_row_bytes);
-    if longest > batch_bytes {
+    if longest.max(survey.value_bytes) > batch_bytes {
         return Err(too_long());
     }
     let rows = |row_bytes: u64| {
@@ -134,6 +138,10 @@ impl Made {
 }
 
 struct Survey {
+    /// Bytes of the values of `$1`, `$2` …
+    params: Vec<u64>,
+    /// Bytes of all literals and values, as often as they stand there.
+    value_bytes: u64,
     /// Bytes of a value of `array_agg` or `string_agg` at most.
     list_bytes: u64,
     tables: usize,
@@ -259,7 +267,12 @@ impl Survey {
             Expr::Column(column) => return Ok(found(column, inputs)),
             Expr::Alias(_) => return Ok(most(args.into_iter())),
             Expr::OuterReferenceColumn(..) => return Ok(Made::there(self.longest, self.list_row_bytes > 0)),
-            Expr::Literal(value, _) => return Ok(Made::there(literal_bytes(value), false)),
+            Expr::Literal(value, _) => return Ok(self.value(literal_bytes(value))),
+            Expr::Placeholder(place) => {
+                let nth = place.id.strip_prefix('$').and_then(|nth| nth.parse::<usize>().ok());
+                let bytes = nth.and_then(|nth| self.params.get(nth.checked_sub(1)?).copied());
+                return Ok(self.value(bytes.unwrap_or(SHORT_BYTES)));
+            }
             Expr::ScalarSubquery(query) => return Ok(most(self.plan(&query.subquery, steps + 1)?.into_iter().take(1))),
             Expr::Exists(exists) => self.subquery(&exists.subquery.subquery, steps)?,
             Expr::InSubquery(within) => self.subquery(&within.subquery.subquery, steps)?,
@@ -301,6 +314,12 @@ impl Survey {
             _ => sum(&args, |arg| arg.bytes).saturating_add(SHORT_BYTES),
         };
         within(&args, bytes)
+    }
+
+    /// A literal, or what will be one.
+    fn value(&mut self, bytes: u64) -> Made {
+        self.value_bytes = self.value_bytes.saturating_add(bytes);
+        Made::there(bytes, false)
     }
 
     /// Surveys a query of which a truth is made.

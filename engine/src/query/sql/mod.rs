@@ -145,8 +145,8 @@ impl Sql {
         let time_max = bounds.time_max;
         let planned = self.pool.run(async move {
             let logical = session.logical(&sql).await?;
+            let extent = extent::survey(&logical, &params, bounds.memory_bytes)?;
             let logical = param::bind(logical, &params, |error| refused(error, &sql))?;
-            let extent = extent::survey(&logical, bounds.memory_bytes)?;
             let plan = session.state.create_physical_plan(&logical).await;
             let plan = plan.and_then(|plan| narrow::everywhere(plan, extent)).map_err(|error| refused(error, &sql))?;
             let users = session.reach.close();
@@ -167,7 +167,7 @@ impl Sql {
         let described = self.pool.run(async move {
             let _permit = permit;
             let plan = session.logical(&sql).await?;
-            extent::survey(&plan, memory_bytes)?;
+            extent::survey(&plan, &[], memory_bytes)?;
             let params = param::shape(&plan).map_err(|error| refused(error, &sql))?;
             Ok((output::plain_schema(plan.schema().as_arrow()), params))
         });

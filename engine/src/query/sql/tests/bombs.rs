@@ -125,6 +125,9 @@ fn no_text_is_made_of_texts_without_end() {
     }
     memory(&fixture, "SELECT octet_length(regexp_replace($1, '.', $1, 'g'))", long());
     memory(&fixture, &format!("SELECT octet_length(concat({}))", vec!["$1"; 100].join(",")), long());
+    let named = vec!["$1"; 10_000].join(",");
+    memory(&fixture, &format!("SELECT octet_length(concat({named}))"), long());
+    memory(&fixture, &format!("SELECT count(*) FROM points WHERE source IN ({named})"), long());
     let columns = (0..100).map(|nth| format!("$1 AS c{nth}")).collect::<Vec<_>>().join(",");
     memory(&fixture, &format!("SELECT {columns} FROM points"), long());
     for sql in ["SELECT levenshtein('a', 'b')", "SELECT arrow_cast(NULL, 'Int8')", "SELECT array_resize([1], 9)"] {
