@@ -384,6 +384,9 @@ mod tests {
             let told = (0_i32..).zip(all).zip(has_hrv);
             let all: Vec<Night> = told.map(|((nth, mut night), has_hrv)| {
                 night.told_at = i64::from(nth);
+                // Three makers, of two sources and two devices.
+                let (source, device) = match night.owner.source.as_str() { "s0" => ("a", "x"), "s1" => ("b", "x"), _ => ("a", "y") };
+                night.owner = Owner { source: source.to_owned(), device: device.to_owned() };
                 night.values[3] = has_hrv.then(|| f64::from(nth));
                 night
             }).collect();
@@ -436,6 +439,8 @@ mod tests {
         }
         let longer = night((0, 8, 1, 0, 2, false));
         assert!(longer.precedence() > later.precedence(), "told at once, the one with more sleep");
+        let sounder = Night { values: [Some(7.5), None, None, None], ..night((0, 6, 1, 0, 2, false)) };
+        assert!(sounder.precedence() > later.precedence(), "also where it is the shorter one");
     }
 
     #[test]
