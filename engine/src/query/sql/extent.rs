@@ -43,6 +43,8 @@ const LIST_SHARE: u64 = 8;
 const BESIDE_LISTS_SHARE: u64 = 16;
 /// Bytes of a value of a list.
 const LIST_VALUE_BYTES: u64 = 8;
+/// Bytes that windows may make of each row without being counted: a few numbers, a text of our tables.
+const WINDOW_ROW_BYTES_FREE: u64 = 256;
 /// Bytes of a number, a time or a truth with room for what goes with it.
 const SHORT_BYTES: u64 = 16;
 /// Bytes of a text of our tables at most.
@@ -61,6 +63,8 @@ pub(super) struct Extent {
     pub(super) batch_bytes: u64,
     /// Bytes that a value of `array_agg` or `string_agg` may have.
     pub(super) list_bytes: u64,
+    /// Bytes that windows make of each row that they keep, beside the row.
+    pub(super) window_row_bytes: u64,
 }
 
 impl Extent {
@@ -80,6 +84,7 @@ pub(super) fn survey(plan: &LogicalPlan, params: &[Param], memory_bytes: usize) 
     let mut survey = Survey {
         params: params.iter().map(|param| literal_bytes(param.value())).collect(),
         value_bytes: 0,
+        window_row_bytes: 0,
         list_bytes: batch_bytes / LIST_SHARE,
         tables: 0,
         exprs: 0,
@@ -102,6 +107,7 @@ pub(super) fn survey(plan: &LogicalPlan, params: &[Param], memory_bytes: usize) 
         rows_behind_lists: rows(longest),
         batch_bytes,
         list_bytes: survey.list_bytes,
+        window_row_bytes: survey.window_row_bytes.saturating_sub(WINDOW_ROW_BYTES_FREE),
     })
 }
 
@@ -152,6 +158,8 @@ struct Survey {
     list_row_bytes: u64,
     /// Bytes of the longest column so far.
     longest: u64,
+    /// Bytes that windows make of a row.
+    window_row_bytes: u64,
     /// Bytes that a step may write beside the values of one row's lists.
     beside_lists_max: u64,
 }
@@ -190,10 +198,24 @@ impl Survey {
         self.note(&made, |one| one.all_bytes);
         self.note(&columns, |column| column.bytes);
         self.longest = columns.iter().map(|column| column.bytes).fold(self.longest, u64::max);
-        if let LogicalPlan::Unnest(_) = plan {
-            self.beside_lists(&inputs)?;
+        match plan {
+            LogicalPlan::Unnest(_) => self.beside_lists(&inputs)?,
+            LogicalPlan::Window(window) => self.windows(&window.window_expr, inputs, steps)?,
+            _ => {}
         }
         Ok(columns)
+    }
+
+    /// Notes what windows make of each row: they do so for all rows of a partition at once.
+    fn windows(&mut self, windows: &[Expr], mut inputs: Vec<(&LogicalPlan, Vec<Made>)>, steps: usize) -> Result<()> {
+        // Columns are there already.
+        inputs.iter_mut().flat_map(|(_, columns)| columns).for_each(|column| column.all_bytes = 0);
+        let mut bytes = 0_u64;
+        for window in windows {
+            bytes = bytes.saturating_add(self.expr(window, &inputs, steps)?.all_bytes);
+        }
+        self.window_row_bytes = self.window_row_bytes.saturating_add(bytes);
+        Ok(())
     }
 
     /// Notes what is made of one row.
@@ -297,6 +319,15 @@ impl Survey {
             }
             Expr::WindowFunction(called) if is_list_maker(called.fun.name()) => {
                 return Err(refused_here("array_agg and string_agg with OVER are"));
+            }
+            Expr::WindowFunction(called) => {
+                // The rows that it looks at come first; those that it is told by give nothing.
+                let own = called.params.args.iter().zip(&args);
+                let bytes = own.clone().map(|(_, arg)| arg.bytes).fold(SHORT_BYTES, u64::saturating_add);
+                // What is there already is handed on, and its text is not written again.
+                let made = own.map(|(expr, arg)| if matches!(expr, Expr::Column(_)) { 0 } else { arg.bytes });
+                let made = made.fold(SHORT_BYTES, u64::saturating_add);
+                return Ok(Made { bytes, ..within(&args, made)? });
             }
             Expr::Cast(Cast { field, .. }) | Expr::TryCast(TryCast { field, .. }) => {
                 cast_bytes(field.data_type(), sum(&args, |arg| arg.bytes))?

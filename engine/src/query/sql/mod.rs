@@ -148,6 +148,7 @@ impl Sql {
             let extent = extent::survey(&logical, &params, bounds.memory_bytes)?;
             let logical = param::bind(logical, &params, |error| refused(error, &sql))?;
             let plan = session.state.create_physical_plan(&logical).await;
+            let plan = plan.and_then(|plan| hold::counting(plan, extent.window_row_bytes));
             let plan = plan.and_then(|plan| narrow::everywhere(plan, extent)).map_err(|error| refused(error, &sql))?;
             let users = session.reach.close();
             let (context, spent) = (session.state.task_ctx(), began.elapsed());

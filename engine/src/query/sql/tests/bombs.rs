@@ -179,6 +179,22 @@ fn a_long_text_beside_each_row_is_made_a_few_rows_at_a_time() {
     assert!(!plan.contains("NarrowExec"), "{plan}");
 }
 
+/// A window makes what it makes of all of its rows at once.
+#[test]
+fn what_a_window_makes_of_each_row_is_counted() {
+    let fixture = Fixture::with(|config| config.query_memory_bytes = 16 << 20);
+    fixture.hours(user('a'), "heart_rate", 5_000);
+    let long =
+        |letters| format!("SELECT max(octet_length(concat('{}', source))) OVER () FROM points", "a".repeat(letters));
+    assert_eq!(fixture.rows(&[user('a')], &long(100), Vec::new()).unwrap().as_array().unwrap().len(), 5_000);
+    memory(&fixture, &long(2_000), Vec::new());
+    let short =
+        "SELECT value, sum(value) OVER (), lag(source) OVER (PARTITION BY unit ORDER BY recorded_at) FROM points";
+    let plan = fixture.explained(&[user('a')], short);
+    assert!(plan.contains("HoldExec") && !plan.contains("HoldExec: "), "{plan}");
+    assert_eq!(fixture.rows(&[user('a')], short, Vec::new()).unwrap().as_array().unwrap().len(), 5_000);
+}
+
 #[test]
 fn a_list_of_many_rows_has_a_bound_of_its_own() {
     let fixture = Fixture::with(|config| config.query_memory_bytes = 16 << 20);
