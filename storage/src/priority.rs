@@ -52,7 +52,8 @@ pub fn step_back() {}
 #[cfg(not(target_os = "linux"))]
 pub fn step_back_behind_all() {}
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     /// Niceness and policy of the thread that `step` is called on.
     fn behind(step: fn()) -> (i32, u32) {

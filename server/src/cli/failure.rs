@@ -40,6 +40,16 @@ pub enum Failure {
         /// Why not.
         source: std::io::Error,
     },
+    /// There is no data directory where one was looked for.
+    #[error(
+        "no data directory at {}: say where the server's is with --data-dir or AVYCENNA_STORAGE_DATA_DIR; \
+         `avycenna serve` makes one",
+        path.display()
+    )]
+    NoDataDir {
+        /// Where.
+        path: PathBuf,
+    },
     /// The server stopped on an error.
     #[error("the server stopped")]
     Serve(#[source] Box<dyn Error + Send + Sync>),

@@ -59,6 +59,25 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn no_command_makes_a_data_directory_where_the_server_has_none() {
+    let place = Place::new();
+    let nowhere = place.0.path().join("nowhere");
+    let data_dir = nowhere.to_str().unwrap();
+    for command in [
+        &["user", "create", "--email", "ada@example.org", "--name", "Ada"][..],
+        &["user", "list"],
+        &["key", "list", "--user", "ada@example.org"],
+        &["webhooks", "list"],
+        &["smart", "client", "list"],
+    ] {
+        let outcome = run(&[&["avycenna"], command, &["--data-dir", data_dir]].concat(), "");
+        assert_eq!(outcome.code, 1, "{command:?}");
+        assert!(outcome.err.contains("say where the server's is with --data-dir"), "{command:?}: {}", outcome.err);
+        assert!(!nowhere.try_exists().unwrap(), "{command:?}");
+    }
+}
+
+#[test]
 fn wrong_usage_and_wrong_configuration_have_code_two() {
     for arguments in [
         &["avycenna"][..],

@@ -117,7 +117,7 @@ impl List {
     fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let config = self.options.load(&[])?;
         block_on(async {
-            let control = Control::open(&config, Arc::new(SystemClock::default())).await?;
+            let control = open_control(&config).await?;
             let mut after = String::new();
             loop {
                 let page = users::list(control.read(), &after).await?;
@@ -146,9 +146,19 @@ impl SetPassword {
     }
 }
 
-/// Opens what `user` and `key` need.
+/// Opens the control database, which is the server's: made here only where somebody has made the data directory, as in the
+/// wrong folder it would be another, of nobody.
+async fn open_control(config: &Config) -> Result<Control, Failure> {
+    let path = &config.storage.data_dir;
+    if Control::is_absent(config) && matches!(path.try_exists(), Ok(false)) {
+        return Err(Failure::NoDataDir { path: path.clone() });
+    }
+    Ok(Control::open(config, Arc::new(SystemClock::default())).await?)
+}
+
+/// Opens what `user`, `key`, `webhooks` and `smart` need.
 pub(super) async fn open(config: &Config) -> Result<(Control, Auth), Failure> {
-    let control = Control::open(config, Arc::new(SystemClock::default())).await?;
+    let control = open_control(config).await?;
     let auth = Auth::open_unwatched(config, control.clone())?;
     Ok((control, auth))
 }

@@ -73,12 +73,17 @@ impl Control {
         Ok(Self { inner: Arc::new(Inner { pool, watch, turn, wait_max, clock }) })
     }
 
+    /// Whether [`Self::open`] would make the file of the database.
+    pub fn is_absent(config: &Config) -> bool {
+        open::is_absent(config)
+    }
+
     /// As [`Self::open`], but makes no file: `None` where there is none.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_existing(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Self>> {
-        if open::is_absent(config) {
+        if Self::is_absent(config) {
             return Ok(None);
         }
         Self::open(config, clock).await.map(Some)

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-use super::refusal;
+use super::{refusal, shape};
 use crate::error::{Error, Place, Result};
 
 /// What is said to a statement that is no query.
@@ -32,6 +32,7 @@ pub(super) fn check(statement: &Statement, sql: &str, is_scalar: &dyn Fn(&str) -
     if !is_read(parsed) {
         return Err(only_reads());
     }
+    shape::check(parsed)?;
     let ControlFlow::Break(found) = parsed.visit(&mut Clauses { is_scalar }) else { return Ok(()) };
     match found {
         Found::Writing => Err(only_reads()),

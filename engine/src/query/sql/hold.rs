@@ -31,7 +31,7 @@ impl PhysicalOptimizerRule for HoldBelowWindows {
             if !keeps_all(&plan) {
                 return Ok(Transformed::no(plan));
             }
-            let held = plan.children().into_iter().map(|input| Hold::over(Arc::clone(input))).collect();
+            let held = plan.children().into_iter().map(|input| Hold::over(Arc::clone(input), 0)).collect();
             let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
             plan.replace_children(held, options).map(Transformed::yes)
         })
@@ -52,23 +52,44 @@ fn keeps_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<WindowAggExec>() || plan.downcast_ref::<BoundedWindowAggExec>().is_some_and(is_linear)
 }
 
+/// Has each [`Hold`] of a plan count so many bytes for each row beside the row: what the window above makes of it.
+///
+/// # Errors
+/// DataFusion's, for a step that takes no other input.
+pub(super) fn counting(plan: Arc<dyn ExecutionPlan>, row_bytes: u64) -> Result<Arc<dyn ExecutionPlan>> {
+    let row_bytes = usize::try_from(row_bytes).unwrap_or(usize::MAX);
+    if row_bytes == 0 {
+        return Ok(plan);
+    }
+    let counting = plan.transform_up(|plan| {
+        let Some(hold) = plan.downcast_ref::<Hold>() else { return Ok(Transformed::no(plan)) };
+        Ok(Transformed::yes(Hold::over(Arc::clone(&hold.input), row_bytes)))
+    });
+    counting.data()
+}
+
 /// Passes everything on and counts it as taken until the query's end.
 #[derive(Debug)]
 struct Hold {
+    /// Bytes that are counted for each row beside it.
+    row_bytes: usize,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl Hold {
-    fn over(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    fn over(input: Arc<dyn ExecutionPlan>, row_bytes: usize) -> Arc<dyn ExecutionPlan> {
         let properties = Arc::clone(input.properties());
-        Arc::new(Self { input, properties })
+        Arc::new(Self { row_bytes, input, properties })
     }
 }
 
 impl DisplayAs for Hold {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HoldExec")
+        match self.row_bytes {
+            0 => f.write_str("HoldExec"),
+            row_bytes => write!(f, "HoldExec: row_bytes={row_bytes}"),
+        }
     }
 }
 
@@ -98,7 +119,7 @@ impl ExecutionPlan for Hold {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         if let Ok([input]) = <[_; 1]>::try_from(children) {
-            Ok(Self::over(input))
+            Ok(Self::over(input, self.row_bytes))
         } else {
             internal_err!("HoldExec has one input")
         }
@@ -108,8 +129,10 @@ impl ExecutionPlan for Hold {
         let reservation = MemoryConsumer::new("window").register(context.memory_pool());
         let batches = self.input.execute(partition, context)?;
         // Lives as long as the stream, which the window keeps to its end.
+        let row_bytes = self.row_bytes;
         let counted = batches.and_then(move |batch| {
-            let counted = reservation.try_grow(batch.get_array_memory_size());
+            let beside = batch.num_rows().saturating_mul(row_bytes);
+            let counted = reservation.try_grow(batch.get_array_memory_size().saturating_add(beside));
             std::future::ready(counted.map(|()| batch))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), counted)))

@@ -21,6 +21,9 @@ pub(super) struct LocalDay {
 }
 
 impl LocalDay {
+    /// As it is called.
+    pub(super) const NAME: &str = "local_day";
+
     /// Takes a time and the IANA name of a zone.
     pub(super) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
@@ -33,7 +36,7 @@ fn micros() -> DataType {
 
 impl ScalarUDFImpl for LocalDay {
     fn name(&self) -> &'static str {
-        "local_day"
+        Self::NAME
     }
 
     fn signature(&self) -> &Signature {

@@ -1,15 +1,18 @@
 //! SQL over a caller's rows: read-only, bounded, and with nothing else in reach.
 //!
 //! What a caller may see is what the session's catalogue holds: the tables are made for the call, over the people who
-//! may be seen. There are no files, no URLs, no table functions, no settings and no `information_schema`. Functions
-//! whose result can be far larger than their input, without the memory budget noticing, are left out
-//! ([`FUNCTIONS_LEFT_OUT`]); nothing spills to disk, where it would outlive an erasure.
+//! may be seen. There are no files, no URLs, no table functions, no settings and no `information_schema`. The functions
+//! are those of [`functions`]; how far a statement reaches is bounded before it is optimized ([`extent`]); nothing spills
+//! to disk, where it would outlive an erasure.
 
 mod admitted;
 mod catalogue;
+mod extent;
+mod functions;
 mod hold;
 mod latest;
 mod local_day;
+mod narrow;
 mod output;
 mod param;
 mod placeholder;
@@ -19,6 +22,7 @@ mod pool;
 mod pushdown;
 mod query;
 mod refusal;
+mod shape;
 mod slices;
 mod tables;
 
@@ -39,13 +43,12 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::registry::FunctionRegistry as _;
-use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 
 use self::hold::HoldBelowWindows;
 use self::latest::LatestTable;
-use self::local_day::LocalDay;
 pub use self::param::Param;
 use self::plain_texts::PlainTexts;
 use self::points::PointsTable;
@@ -69,20 +72,6 @@ pub const SQL_BYTES_MAX: usize = 64 << 10;
 pub const PARAMS_MAX: usize = 1_000;
 /// Most partitions of one query.
 const PARTITIONS_MAX: usize = 4;
-
-/// Scalar functions that make much of little (`repeat('x', 1000000000)`) or speak of files.
-const FUNCTIONS_LEFT_OUT: [&str; 10] = [
-    "repeat",
-    "lpad",
-    "rpad",
-    "replace",
-    "range",
-    "generate_series",
-    "array_repeat",
-    "array_resize",
-    "input_file_name",
-    "file_row_index",
-];
 
 /// Bounds of one query.
 #[derive(Debug, Clone)]
@@ -126,15 +115,11 @@ impl Sql {
         options.execution.enable_recursive_ctes = false;
         options.sql_parser.collect_spans = true;
         options.sql_parser.map_string_types_to_utf8view = false;
-        let functions = SessionStateDefaults::default_scalar_functions();
-        let is_left_out = |name: &str| FUNCTIONS_LEFT_OUT.contains(&name);
-        let functions = functions.into_iter().filter(|function| !is_left_out(function.name()));
-        let own = Arc::new(ScalarUDF::new_from_impl(LocalDay::new()));
         let mut template = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
-            .with_scalar_functions(functions.chain([own]).collect())
+            .with_scalar_functions(functions::scalar())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_physical_optimizer_rule(Arc::new(HoldBelowWindows))
@@ -160,8 +145,11 @@ impl Sql {
         let time_max = bounds.time_max;
         let planned = self.pool.run(async move {
             let logical = session.logical(&sql).await?;
+            let extent = extent::survey(&logical, &params, bounds.memory_bytes)?;
             let logical = param::bind(logical, &params, |error| refused(error, &sql))?;
-            let plan = session.state.create_physical_plan(&logical).await.map_err(|error| refused(error, &sql))?;
+            let plan = session.state.create_physical_plan(&logical).await;
+            let plan = plan.and_then(|plan| hold::counting(plan, extent.window_row_bytes));
+            let plan = plan.and_then(|plan| narrow::everywhere(plan, extent)).map_err(|error| refused(error, &sql))?;
             let users = session.reach.close();
             let (context, spent) = (session.state.task_ctx(), began.elapsed());
             Ok(Query { plan, context, pool, users, bounds, spent, sql: sql.into(), permit })
@@ -176,9 +164,11 @@ impl Sql {
     pub(crate) async fn describe(&self, statement: Statement, latest: Latest) -> Result<(SchemaRef, SchemaRef)> {
         let Statement { sql, permit, .. } = statement;
         let session = self.session(&sql, latest)?;
+        let memory_bytes = self.bounds.memory_bytes;
         let described = self.pool.run(async move {
             let _permit = permit;
             let plan = session.logical(&sql).await?;
+            extent::survey(&plan, &[], memory_bytes)?;
             let params = param::shape(&plan).map_err(|error| refused(error, &sql))?;
             Ok((output::plain_schema(plan.schema().as_arrow()), params))
         });

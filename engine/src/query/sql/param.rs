@@ -31,6 +31,11 @@ impl Param {
         batch.columns().iter().enumerate().map(one).collect()
     }
 
+    /// What it is.
+    pub(super) fn value(&self) -> &ScalarValue {
+        &self.0
+    }
+
     /// The same as the place wants it.
     fn as_wanted(&self, nth: usize, wanted: Option<&DataType>) -> Result<ScalarValue> {
         let Some(wanted) = wanted else { return Ok(self.0.clone()) };

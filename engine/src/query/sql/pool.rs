@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, Result};
 use crate::query::malformed;
 
+/// Bytes of a thread's stack. Much of what looks at an expression goes as deep as it is, and so does what drops one that is
+/// refused: 64 KiB of a statement are 32,768 levels (`1+1+1…`). What is not touched takes no memory.
+const STACK_BYTES: usize = 64 << 20;
 /// Pieces that may wait to be taken.
 const PIECES_WAITING: usize = 4;
 
@@ -40,6 +43,7 @@ impl Pool {
             .worker_threads(threads)
             .max_blocking_threads(threads)
             .thread_name("avycenna-sql")
+            .thread_stack_size(STACK_BYTES)
             .on_thread_start(step_back_in_turns())
             // Work beside a query may open a connection to the control database.
             .enable_all()

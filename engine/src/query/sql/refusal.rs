@@ -15,6 +15,8 @@ const MESSAGE_BYTES_MAX: usize = 1_000;
 
 /// Begins what a planner says of its own bugs.
 const OF_ITSELF: &str = "Internal error";
+/// Begins what is wrong with a regular expression.
+const NO_PATTERN: &str = "Regular expression did not compile";
 /// Begins what is wrong with a function's arguments.
 const NO_FUNCTION: &str = "No function matches";
 
@@ -65,6 +67,11 @@ fn words(error: &DataFusionError) -> Option<String> {
             ArrowError::DivideByZero => Some("division by zero".to_owned()),
             _ => None,
         },
+        // One of the ways to a regular expression reports the statement's fault as one of its own.
+        DataFusionError::Internal(msg) => {
+            let found = msg.get(msg.find(NO_PATTERN)?..)?;
+            Some(found.lines().next().unwrap_or(found).to_owned())
+        }
         DataFusionError::Collection(errors) => words(errors.first()?),
         _ => None,
     }

@@ -11,8 +11,9 @@ use sea_orm::{
 use super::super::entities::{audit_head, audit_query, audit_record};
 use super::super::error::{Result, at};
 
-/// Trails that one statement speaks of: a record has sixteen columns, and SQLite takes 32,766 values.
-const TRAILS_AT_ONCE: usize = 1_000;
+/// Trails that one statement speaks of. The thread of SQLite has the priority of requests, and some of them would wait for all
+/// of a longer one; of a hundred it takes less than a request, and all but the last are the same statement, which is kept.
+const TRAILS_AT_ONCE: usize = 100;
 
 /// Where the trails of these patients end, held until the transaction ends. `patients` is sorted, so that of two who hold
 /// many none waits for the other.

@@ -374,6 +374,57 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// By its words: the variability of a night that does not stand goes to each that stands in its time, is of the
+        /// same maker and has none; of several the best one's.
+        #[test]
+        fn heirs_of_heart_rate_variability_are_told_by_overlap_maker_and_precedence(
+            all in nights(), has_hrv in prop::collection::vec(any::<bool>(), 14)
+        ) {
+            let told = (0_i32..).zip(all).zip(has_hrv);
+            let all: Vec<Night> = told.map(|((nth, mut night), has_hrv)| {
+                night.told_at = i64::from(nth);
+                // Three makers, of two sources and two devices.
+                let (source, device) = match night.owner.source.as_str() { "s0" => ("a", "x"), "s1" => ("b", "x"), _ => ("a", "y") };
+                night.owner = Owner { source: source.to_owned(), device: device.to_owned() };
+                night.values[3] = has_hrv.then(|| f64::from(nth));
+                night
+            }).collect();
+            let overlap = |one: &Night, other: &Night| one.start < other.end && other.start < one.end;
+            let stands = |night: &Night| {
+                all.iter().all(|other| !overlap(other, night) || other.precedence() <= night.precedence())
+            };
+            for Standing { night, .. } in Plan::of(Vec::new(), &all).stand {
+                let left = all.iter().filter(|other| !stands(other) && overlap(other, &night) && other.owner == night.owner);
+                let best = left.filter(|other| other.values[3].is_some()).max_by_key(|other| other.precedence());
+                let own = all.iter().find(|known| known.id() == night.id()).unwrap().values[3];
+                prop_assert_eq!(night.values[3], own.or(best.and_then(|best| best.values[3])));
+            }
+        }
+    }
+
+    #[test]
+    fn a_night_that_is_told_twice_at_once_is_all_that_either_says() {
+        let mut one = Night { values: [Some(6.0), Some(2.0), None, None], ..night((0, 8, 0, 1, 1, false)) };
+        one.join(&Night { values: [Some(7.0), Some(1.0), Some(1.5), None], ..night((0, 8, 0, 0, 1, false)) });
+        assert_eq!((one.values, one.rank), ([Some(7.0), Some(2.0), Some(1.5), None], 0));
+    }
+
+    #[test]
+    fn a_night_counts_once_on_the_day_of_utc_in_which_it_ends() {
+        let at = |start: i64, told_at: i64| night((start, 2, 0, 0, told_at, false));
+        // 250 that end on the first day, 6 that begin on it and end on the next, and each of them twice.
+        let mut found: Vec<Night> = (0..250).map(|told_at| at(10, told_at)).collect();
+        found.extend((0..6).map(|told_at| at(DAY_US - 1, told_at)));
+        found.extend(found.clone());
+        found.extend((250..NIGHTS_A_DAY_MAX).map(|told_at| at(10, i64::try_from(told_at).unwrap())));
+        assert_eq!(crowd(&[], &mut found), [], "a day has room for as many as it may have");
+        found.push(at(10, 1_000));
+        assert_eq!(crowd(&[], &mut found), [at(10, 1_000)]);
+        found.extend((6..=NIGHTS_A_DAY_MAX).map(|told_at| at(DAY_US - 1, i64::try_from(told_at).unwrap())));
+        assert_eq!(crowd(&[], &mut found), [at(DAY_US - 1, i64::try_from(NIGHTS_A_DAY_MAX).unwrap())]);
+    }
+
     #[test]
     fn what_its_owner_corrects_stands_above_the_watch_and_the_later_above_the_earlier() {
         let watch = night((0, 10, 0, 1, 9, true));
@@ -388,6 +439,8 @@ mod tests {
         }
         let longer = night((0, 8, 1, 0, 2, false));
         assert!(longer.precedence() > later.precedence(), "told at once, the one with more sleep");
+        let sounder = Night { values: [Some(7.5), None, None, None], ..night((0, 6, 1, 0, 2, false)) };
+        assert!(sounder.precedence() > later.precedence(), "also where it is the shorter one");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! SQL from the inside: what is planned, what is read, what is refused.
 
+mod bombs;
+
 use std::fmt::Write as _;
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -91,8 +93,12 @@ impl Fixture {
 
     /// What `EXPLAIN ANALYZE` says.
     fn explained(&self, visible: &[UserId], sql: &str) -> String {
+        self.explained_with(visible, sql, Vec::new())
+    }
+
+    fn explained_with(&self, visible: &[UserId], sql: &str, params: Vec<Param>) -> String {
         block_on(async {
-            let query = self.engine.prepare(Self::statement(visible, &format!("EXPLAIN ANALYZE {sql}"), Vec::new()));
+            let query = self.engine.prepare(Self::statement(visible, &format!("EXPLAIN ANALYZE {sql}"), params));
             let batches: Vec<_> = query.await.unwrap().batches().try_collect().await.unwrap();
             pretty_format_batches(&batches).unwrap().to_string()
         })
