@@ -266,11 +266,12 @@ async fn thousands_of_patients_are_written_down_in_a_few_statements() {
     let columns = "id, doctor_id, patient_email, patient_id, permissions, status, created_at, accepted_at";
     let insert = format!("INSERT INTO grants ({columns}) VALUES {}", grants.join(", "));
     clinic.stage.state.control.read().execute_unprepared(&insert).await.unwrap();
-    for expected in [2_502, 5_004] {
+    // Five for each hundred trails that begin, three for each hundred that go on.
+    for (expected, statements_max) in [(2_502, 150), (5_004, 90)] {
         heard.lock().unwrap().clear();
         assert_eq!(clinic.rows(&clinic.doctor.key, "SELECT count(*) FROM points").await, json!([[4]]));
         let asked = heard.lock().unwrap().clone();
-        assert!(asked.len() < 30, "{} statements", asked.len());
+        assert!(asked.len() < statements_max, "{} statements", asked.len());
         // Each row of an answer is handed from thread to thread: all grants are one.
         let of_grants: Vec<_> = asked.iter().filter(|sql| sql.contains(" FROM \"grants\"")).collect();
         assert!(!of_grants.is_empty() && of_grants.iter().all(|sql| sql.contains("string_agg(")), "{of_grants:#?}");
