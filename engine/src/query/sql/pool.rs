@@ -1,15 +1,11 @@
 //! Threads for SQL alone, so that a query over a whole fleet takes nothing from those that answer requests.
 //!
-//! They run with low priority: on a busy machine requests and the log go first. Every other one has what nobody else wants,
-//! so that one core or more is as good as idle to a request that wakes up: what a thread is owed it gets in one piece of
-//! milliseconds, and the next request waits for the end of that. The others are owed a tenth, so that a query goes on
-//! however busy the machine is.
+//! They run with the lowest priority: on a busy machine all others go first.
 //!
 //! What is planned and computed here travels to whoever asked through a channel of a few pieces; when they are gone, the
 //! work is aborted.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::Stream;
@@ -44,7 +40,7 @@ impl Pool {
             .max_blocking_threads(threads)
             .thread_name("avycenna-sql")
             .thread_stack_size(STACK_BYTES)
-            .on_thread_start(step_back_in_turns())
+            .on_thread_start(storage::priority::step_back_behind_all)
             // Work beside a query may open a connection to the control database.
             .enable_all()
             .build();
@@ -91,18 +87,6 @@ impl Pool {
     fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<Task<T>> {
         let runtime = self.runtime.as_ref().ok_or_else(|| malformed("query behind the end"))?;
         Ok(Task(runtime.spawn(work)))
-    }
-}
-
-/// What the first, third, … thread does when it begins, and what those between them do.
-fn step_back_in_turns() -> impl Fn() + Send + Sync {
-    let begun = AtomicUsize::new(0);
-    move || {
-        if begun.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
-            storage::priority::step_back();
-        } else {
-            storage::priority::step_back_behind_all();
-        }
     }
 }
 
