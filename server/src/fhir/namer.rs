@@ -159,8 +159,8 @@ impl Namer {
     }
 }
 
-/// The characters of base 64 ([`SIX_BITS`]) for 47 bytes and one of nothing. Here and not the library's, which looks up one
-/// character after the other: steps that are the same for each character are taken for sixteen at once.
+/// The characters of base 64 ([`super::id::SIX_BITS`]) for 47 bytes and one of nothing. Here and not the library's, which
+/// looks up one character after the other: steps that are the same for each are taken for sixteen at once.
 fn characters(sealed: &[u8; BLOCK_BYTES * (1 + STREAM_BLOCKS)]) -> PointId {
     let mut text = [0; ID_CHARACTERS_MAX + 1];
     let (sixes, _) = sealed.as_chunks::<6>();
