@@ -15,6 +15,7 @@ use sea_orm::ConnectionTrait;
 use sha2::{Digest, Sha256};
 
 use crate::control::entities::audit_record::Model;
+use crate::control::repository::audit_many::Own;
 use crate::control::repository::{audit, audit_many};
 use crate::control::{self, Control};
 
@@ -92,32 +93,38 @@ pub(super) async fn append_to_all(
     }
     let ids: Vec<&str> = patients.iter().map(|(patient_id, _)| *patient_id).collect();
     let mut heads = audit_many::hold_heads(on, &ids).await?;
-    let records: Vec<Model> = patients
-        .iter()
-        .map(|(patient_id, grant_id)| {
-            let (seq, prev_hash) = heads.remove(*patient_id).map_or((0, vec![0; 32]), |head| (head.seq, head.hash));
-            let mut record = Model {
-                patient_id: (*patient_id).to_owned(),
-                seq: seq.saturating_add(1),
-                at: now_us,
-                actor_id: actor.id.to_owned(),
-                means: actor.means.to_owned(),
-                means_id: actor.means_id.to_owned(),
-                grant_id: (*grant_id).to_owned(),
-                what: what.to_owned(),
-                metric: None,
-                range_start: None,
-                range_end: None,
-                address: actor.address.clone(),
-                query_hash: query_hash.clone(),
-                prev_hash,
-                hash: Vec::new(),
-            };
-            record.hash = hash_of(&record).to_vec();
-            record
-        })
-        .collect();
-    audit_many::append(on, &records).await
+    let mut look = Model {
+        patient_id: String::new(),
+        seq: 0,
+        at: now_us,
+        actor_id: actor.id.to_owned(),
+        means: actor.means.to_owned(),
+        means_id: actor.means_id.to_owned(),
+        grant_id: String::new(),
+        what: what.to_owned(),
+        metric: None,
+        range_start: None,
+        range_end: None,
+        address: actor.address.clone(),
+        query_hash,
+        prev_hash: Vec::new(),
+        hash: Vec::new(),
+    };
+    let mut records = Vec::with_capacity(patients.len());
+    for (patient_id, grant_id) in patients {
+        let (seq, prev_hash) = heads.remove(*patient_id).map_or((0, vec![0; 32]), |head| (head.seq, head.hash));
+        (*patient_id).clone_into(&mut look.patient_id);
+        (*grant_id).clone_into(&mut look.grant_id);
+        (look.seq, look.prev_hash) = (seq.saturating_add(1), prev_hash);
+        records.push(Own {
+            patient_id: look.patient_id.clone(),
+            seq: look.seq,
+            grant_id: look.grant_id.clone(),
+            prev_hash: look.prev_hash.clone(),
+            hash: hash_of(&look).to_vec(),
+        });
+    }
+    audit_many::append(on, &look, records).await
 }
 
 /// SHA-256 of a record's fields, the hash of the record before among them.

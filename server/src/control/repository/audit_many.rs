@@ -71,48 +71,50 @@ fn read_head(row: &str) -> Option<audit_head::Model> {
     Some(audit_head::Model { patient_id: patient_id.to_owned(), seq: seq.parse().ok()?, hash: hex::decode(hash).ok()? })
 }
 
-/// Stores a record of each trail and moves its end there.
+/// What tells a record of a look at many patients from the others.
+#[derive(Debug)]
+pub struct Own {
+    /// Whose trail it is in.
+    pub patient_id: String,
+    /// Its place there, from 1.
+    pub seq: i64,
+    /// By which grant.
+    pub grant_id: String,
+    /// Hash of the record before.
+    pub prev_hash: Vec<u8>,
+    /// Its own.
+    pub hash: Vec<u8>,
+}
+
+/// Stores a record of a look in each trail and moves its end there. Of `look` counts what they share.
 ///
 /// # Errors
 /// [`crate::control::Error::Database`].
-pub async fn append(on: &impl ConnectionTrait, records: &[audit_record::Model]) -> Result<()> {
-    for records in records.chunk_by(is_of_same_look).flat_map(|records| records.chunks(TRAILS_AT_ONCE)) {
-        let heads = records.iter().map(|record| {
-            let head =
-                audit_head::Model { patient_id: record.patient_id.clone(), seq: record.seq, hash: record.hash.clone() };
-            head.into_active_model()
+pub async fn append(on: &impl ConnectionTrait, look: &audit_record::Model, records: Vec<Own>) -> Result<()> {
+    let mut records = records.into_iter();
+    loop {
+        let some: Vec<Own> = records.by_ref().take(TRAILS_AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        let heads = some.iter().map(|Own { patient_id, seq, hash, .. }| {
+            audit_head::Model { patient_id: patient_id.clone(), seq: *seq, hash: hash.clone() }.into_active_model()
         });
         let moved = OnConflict::column(audit_head::Column::PatientId)
             .update_columns([audit_head::Column::Seq, audit_head::Column::Hash])
             .to_owned();
         let heads = audit_head::Entity::insert_many(heads).on_conflict(moved);
         heads.exec_without_returning(on).await.map_err(at("move the ends of trails"))?;
-        let Some(first) = records.first() else { continue };
-        on.execute(&insert(first, records)?).await.map_err(at("insert audit records"))?;
+        on.execute(&insert(look.clone(), some)?).await.map_err(at("insert audit records"))?;
     }
-    Ok(())
 }
 
-/// Whether two records differ in nothing but whose they are, by which grant, and their places in their trails.
-fn is_of_same_look(a: &audit_record::Model, b: &audit_record::Model) -> bool {
-    a.at == b.at
-        && texts(a) == texts(b)
-        && (&a.metric, a.range_start, a.range_end, &a.query_hash)
-            == (&b.metric, b.range_start, b.range_end, &b.query_hash)
-}
-
-fn texts(record: &audit_record::Model) -> [&String; 5] {
-    let audit_record::Model { actor_id, means, means_id, what, address, .. } = record;
-    [actor_id, means, means_id, what, address]
-}
-
-/// Records of one look: what they share is bound once, which is most of what a thousand of them cost SQLite.
-fn insert(look: &audit_record::Model, records: &[audit_record::Model]) -> Result<InsertStatement> {
+/// What records share is bound once, which is most of what a thousand of them cost SQLite.
+fn insert(look: audit_record::Model, records: Vec<Own>) -> Result<InsertStatement> {
     use audit_record::Column as To;
-    let own = records.iter().cloned().map(|record| {
-        let audit_record::Model { patient_id, seq, grant_id, prev_hash, hash, .. } = record;
-        (patient_id, seq, grant_id, prev_hash, hash)
-    });
+    let own = records
+        .into_iter()
+        .map(|Own { patient_id, seq, grant_id, prev_hash, hash }| (patient_id, seq, grant_id, prev_hash, hash));
     // Both databases give the columns of VALUES these names.
     let own_columns = [
         (To::PatientId, "column1"),
@@ -121,7 +123,6 @@ fn insert(look: &audit_record::Model, records: &[audit_record::Model]) -> Result
         (To::PrevHash, "column4"),
         (To::Hash, "column5"),
     ];
-    let look = look.clone();
     let shared = [
         (To::At, Expr::val(look.at)),
         (To::ActorId, Expr::val(look.actor_id)),
