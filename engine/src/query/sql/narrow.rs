@@ -186,3 +186,28 @@ fn span(offsets: &[i32]) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    fn batch(texts: &[&str]) -> RecordBatch {
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        RecordBatch::try_from_iter([("text", texts)]).unwrap()
+    }
+
+    /// A survey that told too little ends the query, not the server.
+    #[test]
+    fn a_batch_is_weighed_whole_and_a_value_by_itself() {
+        let fits = |batch: &RecordBatch, all, value| weighed(batch.clone(), Bounds { batch: all, value }).is_ok();
+        let three = batch(&["0123456789", "01234567890123456789", ""]);
+        // Thirty characters and an offset of four bytes for each.
+        assert!(fits(&three, 42, None) && !fits(&three, 41, None));
+        assert!(fits(&three, 42, Some(24)) && !fits(&three, 42, Some(23)));
+        let parts: Vec<RecordBatch> = cut(three, 2).collect();
+        assert_eq!(parts.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 1]);
+        assert!(parts.iter().zip([38, 4]).all(|(part, bytes)| fits(part, bytes, None) && !fits(part, bytes - 1, None)));
+    }
+}
